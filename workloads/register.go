@@ -1,0 +1,158 @@
+package workloads
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/raftcheck/raftcheck/harness/check"
+	"github.com/raftcheck/raftcheck/harness/generator"
+	"github.com/raftcheck/raftcheck/harness/history"
+	"github.com/raftcheck/raftcheck/harness/sut"
+	"github.com/raftcheck/raftcheck/linearizability"
+)
+
+// registerKeys is how many registers there are. Enough for operations on different keys to say
+// little about each other, few enough for each to be busy and to be read again by other clients.
+const registerKeys = 20
+
+// Register is reads, writes and compare-and-sets of many independent registers. No value is written
+// twice, which makes a read say which write it saw, and indeterminate writes cheap to judge.
+//
+// Values are JSON integers. A read answers a value, or null if the key is absent; a cas takes
+// [old,new] and answers {"swapped":bool} and, when it was not swapped and the store tells,
+// {"found":value}.
+type Register struct{}
+
+// Name implements [Workload].
+func (Register) Name() string { return "register" }
+
+// Doc implements [Workload].
+func (Register) Doc() string {
+	return "read, write and compare-and-set of single keys; linearizable per key"
+}
+
+// Model implements [Workload].
+func (Register) Model() string { return "cas-register" }
+
+// Functions implements [Workload].
+func (Register) Functions() []string { return []string{"read", "write", "cas"} }
+
+// Operations implements [Workload].
+func (Register) Operations(rng *rand.Rand) generator.Generator {
+	return &registerOps{rng: rng, last: map[string]int64{}}
+}
+
+// Final implements [Workload].
+func (Register) Final() []history.Op {
+	var ops []history.Op
+	for i := range registerKeys {
+		ops = append(ops, history.Op{F: "read", Key: registerKey(i)})
+	}
+	return ops
+}
+
+// Checkers implements [Workload].
+func (Register) Checkers() []check.Checker {
+	return []check.Checker{linearizability.NewChecker(linearizability.Options{})}
+}
+
+func registerKey(i int) string { return "k" + strconv.Itoa(i) }
+
+// registerOps draws operations: half are reads; the rest are writes and, where a value of the key
+// is known, as many compare-and-sets from the value seen last, most of which then succeed.
+type registerOps struct {
+	rng     *rand.Rand
+	written int64            // the last value used; each value is used once
+	last    map[string]int64 // by key, the value seen last
+}
+
+func (g *registerOps) Next(time.Duration, int) (history.Op, generator.State) {
+	op := history.Op{Key: registerKey(g.rng.IntN(registerKeys))}
+	old, known := g.last[op.Key]
+	switch draw := g.rng.IntN(4); {
+	case draw < 2:
+		op.F = "read"
+	case draw == 2 && known:
+		op.F = "cas"
+		g.written++
+		op.Value = fmt.Appendf(nil, "[%d,%d]", old, g.written)
+	default:
+		op.F = "write"
+		g.written++
+		op.Value = strconv.AppendInt(nil, g.written, 10)
+	}
+	return op, generator.Ready
+}
+
+func (g *registerOps) Update(done history.Op) {
+	if done.Type != history.Ok || done.F == "cas" {
+		return
+	}
+	if v, err := strconv.ParseInt(string(done.Value), 10, 64); err == nil {
+		g.last[done.Key] = v
+	}
+}
+
+// casAnswer is the answer to a compare-and-set.
+type casAnswer struct {
+	Swapped bool             `json:"swapped"`
+	Found   *json.RawMessage `json:"found,omitempty"`
+}
+
+// Do implements [Workload].
+func (Register) Do(ctx context.Context, conn sut.Conn, op history.Op) history.Op {
+	kv, ok := conn.(sut.KV)
+	if !ok {
+		return complete(op, false, nil, sut.Failed(fmt.Errorf("the system is no key-value store")))
+	}
+	switch op.F {
+	case "read":
+		v, err := kv.Get(ctx, op.Key)
+		if err != nil {
+			return complete(op, true, nil, err)
+		}
+		raw, err := registerValue(v)
+		return complete(op, true, raw, err)
+	case "write":
+		return complete(op, false, nil, kv.Put(ctx, op.Key, string(op.Value)))
+	case "cas":
+		return registerCAS(ctx, kv, op)
+	}
+	return complete(op, false, nil, sut.Failed(fmt.Errorf("unknown function %q", op.F)))
+}
+
+func registerCAS(ctx context.Context, kv sut.KV, op history.Op) history.Op {
+	var pair [2]json.RawMessage
+	if err := json.Unmarshal(op.Value, &pair); err != nil {
+		return complete(op, false, nil, sut.Failed(fmt.Errorf("cas of %s: %w", op.Value, err)))
+	}
+	res, err := kv.CAS(ctx, op.Key, string(pair[0]), string(pair[1]))
+	if err != nil {
+		return complete(op, false, nil, err)
+	}
+	answer := casAnswer{Swapped: res.Swapped}
+	if !res.Swapped && res.Found != nil {
+		raw, err := registerValue(*res.Found)
+		if err != nil {
+			return complete(op, false, nil, err)
+		}
+		answer.Found = &raw
+	}
+	return complete(op, false, answer, nil)
+}
+
+// registerValue is what the store holds, as JSON. A store may hold what nobody wrote: that is for
+// the checker to see, so whatever is not JSON becomes a JSON string.
+func registerValue(v sut.Value) (json.RawMessage, error) {
+	switch {
+	case !v.Present:
+		return json.RawMessage("null"), nil
+	case json.Valid([]byte(v.Data)):
+		return json.RawMessage(v.Data), nil
+	}
+	return json.Marshal(v.Data)
+}

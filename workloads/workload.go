@@ -1,0 +1,55 @@
+// Package workloads holds what clients do to a store and what they must see. A [Workload] is a
+// generator of operations, a client that carries one out, and the checkers that judge what came of
+// it. There is one file per workload.
+package workloads
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sort"
+	"strings"
+
+	"github.com/raftcheck/raftcheck/harness/check"
+	"github.com/raftcheck/raftcheck/harness/generator"
+	"github.com/raftcheck/raftcheck/harness/history"
+	"github.com/raftcheck/raftcheck/harness/sut"
+)
+
+// Workload is one way of using a store, with a promise to hold it to. It is immutable and may be
+// used by any number of runs at once.
+type Workload interface {
+	// Name is what --workload takes; Doc is one line for people.
+	Name() string
+	Doc() string
+	// Model names the model that judges, for the header of the history.
+	Model() string
+	// Functions lists the functions of its operations; a run in which one of them never succeeded
+	// has not tested what it set out to.
+	Functions() []string
+	// Operations makes the generator of a run. It never ends; the caller limits it.
+	Operations(rng *rand.Rand) generator.Generator
+	// Final lists the reads of the end: each of them must succeed on every node.
+	Final() []history.Op
+	// Do carries op out over conn and says how it ended. It runs in the client driver, and is
+	// called concurrently with different connections.
+	Do(ctx context.Context, conn sut.Conn, op history.Op) history.Op
+	// Checkers judge the promise.
+	Checkers() []check.Checker
+}
+
+// All lists the workloads in order of their names.
+func All() []Workload { return []Workload{Register{}} }
+
+// Named finds a workload. The error lists those that there are.
+func Named(name string) (Workload, error) {
+	var names []string
+	for _, w := range All() {
+		if w.Name() == name {
+			return w, nil
+		}
+		names = append(names, w.Name())
+	}
+	sort.Strings(names)
+	return nil, fmt.Errorf("unknown workload %q: there is %s", name, strings.Join(names, ", "))
+}
