@@ -1,0 +1,180 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/raftcheck/raftcheck/nemesis/agent/wire"
+)
+
+// processes stops, continues and kills the node: every process of the namespace but the agent. A
+// node may be several processes (a launcher and its children), and one that was left out would go
+// on talking.
+type processes struct {
+	self int
+
+	mu sync.Mutex // one signal at a time: a stop and a continue that race prove nothing
+}
+
+// signalTimeout bounds the wait for a signal to show. A process in an uninterruptible sleep can take
+// long to stop.
+const signalTimeout = 5 * time.Second
+
+func (p *processes) handlers() map[string]handler {
+	return map[string]handler{wire.OpState: p.state, wire.OpSignal: p.signal}
+}
+
+// close leaves the processes as they are: they are the node's.
+func (p *processes) close() error { return nil }
+
+func (p *processes) state(context.Context, json.RawMessage) (any, error) {
+	return p.look()
+}
+
+// look reads how the node stands now.
+func (p *processes) look() (wire.Node, error) {
+	all, err := p.living()
+	if err != nil {
+		return wire.Node{}, err
+	}
+	n := wire.Node{State: wire.Gone, Processes: all}
+	for _, pr := range all {
+		stopped, err := allThreadsStopped(pr.PID)
+		if err != nil {
+			return wire.Node{}, err
+		}
+		if !stopped {
+			n.State = wire.Running
+			return n, nil
+		}
+		n.State = wire.Stopped
+	}
+	return n, nil
+}
+
+func (p *processes) living() ([]wire.Process, error) {
+	all, err := listProcesses(p.self)
+	if err != nil {
+		return nil, fmt.Errorf("list the node's processes: %w", err)
+	}
+	var alive []wire.Process
+	for _, st := range all {
+		if !st.dead() {
+			alive = append(alive, st.Process)
+		}
+	}
+	return alive, nil
+}
+
+func (p *processes) signal(ctx context.Context, raw json.RawMessage) (any, error) {
+	args, err := decodeArgs[wire.SignalArgs](raw)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, signalTimeout)
+	defer cancel()
+	switch args.Signal {
+	case "stop":
+		return p.until(ctx, unix.SIGSTOP, wire.Stopped)
+	case "cont":
+		return p.until(ctx, unix.SIGCONT, wire.Running)
+	case "kill":
+		return p.kill(ctx)
+	}
+	return nil, wire.Errorf(wire.Refused, "signal %q: want stop, cont or kill", args.Signal)
+}
+
+// until sends sig to all processes, those included that appear meanwhile, until the node is as
+// wanted. A node that is gone has nothing to stop or continue: that is its answer, not an error.
+func (p *processes) until(ctx context.Context, sig unix.Signal, want string) (wire.Node, error) {
+	sent := map[wire.Process]bool{}
+	for wait := 50 * time.Microsecond; ; wait = min(2*wait, 5*time.Millisecond) {
+		n, err := p.look()
+		if err != nil || n.State == wire.Gone {
+			return n, err
+		}
+		for _, pr := range n.Processes {
+			key := wire.Process{PID: pr.PID, Started: pr.Started}
+			if sent[key] {
+				continue
+			}
+			if err := unix.Kill(pr.PID, sig); err != nil && !gone(err) {
+				return n, wire.Errorf(wire.Unable, "send %s to process %d (%s): %v",
+					unix.SignalName(sig), pr.PID, pr.Name, err)
+			}
+			sent[key] = true
+			n.State = "" // looked at before the signal: look again
+		}
+		if n.State == want {
+			return n, nil
+		}
+		if !sleep(ctx, wait) {
+			return n, wire.Errorf(wire.Unverified, "%s was sent, but the node is still not %s: %+v",
+				unix.SignalName(sig), want, n.Processes)
+		}
+	}
+}
+
+// kill ends all processes, and returns those that it ended once the last thread of each is gone.
+func (p *processes) kill(ctx context.Context) (wire.Node, error) {
+	n := wire.Node{State: wire.Gone}
+	for {
+		alive, err := p.living()
+		if err != nil || len(alive) == 0 {
+			return n, err
+		}
+		for _, pr := range alive {
+			if err := killAndWait(ctx, pr); err != nil {
+				return n, err
+			}
+		}
+		n.Processes = append(n.Processes, alive...)
+	}
+}
+
+// killAndWait ends one process through a pidfd, which becomes readable when it has ended, its last
+// thread included, whether or not its parent noticed.
+func killAndWait(ctx context.Context, pr wire.Process) error {
+	fd, err := unix.PidfdOpen(pr.PID, 0)
+	if gone(err) {
+		return nil
+	}
+	if err != nil {
+		return wire.Errorf(wire.Unable, "open process %d (%s): %v", pr.PID, pr.Name, err)
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !gone(err) {
+		return wire.Errorf(wire.Unable, "kill process %d (%s): %v", pr.PID, pr.Name, err)
+	}
+	for {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		switch ready, err := unix.Poll(fds, 100); {
+		case err != nil && err != unix.EINTR:
+			return fmt.Errorf("wait for process %d (%s): %w", pr.PID, pr.Name, err)
+		case ready > 0:
+			return nil
+		case ctx.Err() != nil:
+			return wire.Errorf(wire.Unverified, "process %d (%s) was killed and is still there",
+				pr.PID, pr.Name)
+		}
+	}
+}
+
+// sleep waits for d, and says false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
