@@ -96,19 +96,21 @@ const (
 type Message struct {
 	Kind     MessageKind
 	From, To ID
-	Term     Term
+	Term     Term // the sender's; in PreVote and a granted PreVoteResp the term it would campaign in
 
-	// Vote, PreVote: the candidate's last entry. Append: the entry before Entries. AppendResp:
-	// on success Index is the last entry known to match; on Reject, a hint where to look next,
-	// with the term there in LogTerm. TimeoutNow: the last entry that the target must have.
+	// Vote, PreVote: the candidate's last entry. Append: the entry before Entries. AppendResp and
+	// SnapshotResp: on success Index is the last entry known to match; on Reject, a hint where to
+	// look next, with the term there in LogTerm. TimeoutNow: the last entry that the target must
+	// have. ReadIndexResp: the read index.
 	Index   Index
 	LogTerm Term
 
 	Entries []Entry // Append
 	Commit  Index   // Append, Heartbeat: the leader's commit index, as far as it goes for the receiver
 	Reject  bool    // every Resp
+	Refused Index   // AppendResp with Reject: the Index of the Append that was refused
 	Context uint64  // Heartbeat, ReadIndex and their Resp: the read round, never used twice
-	Force   bool    // Vote, PreVote: a leader asked for this election (leadership transfer)
+	Force   bool    // Vote: a leader asked for this election (leadership transfer)
 
 	Snapshot *SnapshotMeta // Snapshot
 }
@@ -143,37 +145,62 @@ var roleNames = [...]string{"follower", "pre-candidate", "candidate", "leader"}
 
 func (r Role) String() string { return roleNames[r] }
 
-// Output is what the driver has to do, in this order: save (HardState, then Truncate, then Append,
-// as one write with one Ticket), send what waits for nothing, apply up to Commit, answer Reads.
-// Messages with After > 0 leave when that ticket is persisted. The slices are the driver's until the
-// next call of Drain.
+// Output is what the driver has to do, in this order: save (HardState, then Reset or Truncate, then
+// Append, as one write with one Ticket), send what waits for nothing, load Restore, apply Apply,
+// answer Reads. Messages with After > 0 leave when that ticket is persisted.
+//
+// The slices Send, Reads and Events are the driver's until its next call of [Node.Drain]. Entries
+// are immutable for ever, wherever they are found (Append, Apply, Message.Entries), so another
+// goroutine may go on reading those three slices at leisure.
 type Output struct {
-	Ticket    Ticket     // of the write below; 0 if there is nothing to save
-	HardState *HardState // nil if unchanged
-	Truncate  Index      // discard entries from here on before appending; 0 for none
+	Ticket    Ticket        // of the write below; 0 if there is nothing to save
+	HardState *HardState    // nil if unchanged
+	Reset     *SnapshotMeta // discard the whole log; the next entry is Reset.Index+1
+	Truncate  Index         // discard entries from here on before appending; 0 for none
 	Append    []Entry
 
-	Send   []Outgoing
-	Commit Index // apply up to here; never beyond the log
-	Reads  []ReadDone
+	Send []Outgoing
 
-	// Install: a snapshot announced by a leader that should be fetched and installed; the driver
-	// answers with Installed. NeedSnapshot: followers that need the driver's latest snapshot.
-	Install      *SnapshotMeta
-	InstallFrom  ID
-	NeedSnapshot []ID
+	// Commit is the commit index. Apply are the entries that became committed, each exactly once
+	// and in order (no-ops and configurations included); they may be committed before they are on
+	// this node's disk. Restore, if set, replaces the state machine's state before Apply goes on.
+	Commit  Index
+	Apply   []Entry
+	Restore *SnapshotMeta
 
-	// LeaderChanged says that leader or role changed: proposals of former terms are undecided.
+	Reads []ReadDone
+
+	// Install announces a leader's snapshot that this node needs: the driver fetches the contents
+	// from InstallFrom (that one or any newer snapshot), makes them durable, and answers with
+	// [Node.Installed]. It does not load them before Restore says so. A later Install replaces it.
+	Install     *SnapshotMeta
+	InstallFrom ID
+
+	// LeaderChanged says that leader, role or term changed: proposals of former terms are
+	// undecided until an entry is applied at their index.
 	LeaderChanged bool
 
 	Events []Event // what happened, in order, for the trace
 }
 
 // Event is one thing that happened in the protocol, for traces and invariants.
+//
+//	start             Index = last entry, Term = its term       (once, from New)
+//	become_follower   Term, Peer = leader if known
+//	become_candidate  Term, Index = last entry; Detail "transfer" if a leader asked
+//	become_leader     Term, Index = last entry before the term's no-op
+//	vote_granted      Term, Peer = candidate
+//	append            First..Index, Term = of the entry at Index
+//	truncate          Index = first entry discarded, Term = its term
+//	commit            Index, Term = of the entry there
+//	config            Index, Detail = the membership that is now in force
+//	snapshot          Index, Term: own snapshot taken; Detail "installed" for a leader's
+//	transfer          Peer = target; Detail "abort" if it timed out
 type Event struct {
-	Kind   string // "become_leader", "vote_granted", "append", "commit", …
+	Kind   string
 	Term   Term
 	Index  Index
+	First  Index
 	Peer   ID
 	Detail string
 }
