@@ -1,0 +1,208 @@
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/raftcheck/raftcheck/harness/check"
+)
+
+// Options say how text is written.
+type Options struct {
+	// Color marks verdicts with ANSI colours. The words say the same without.
+	Color bool
+	// Brief leaves the property table, the most telling finding, the verdict and where the report
+	// is: what the end of a run shows.
+	Brief bool
+	// Timeline adds the operations around the violation.
+	Timeline bool
+}
+
+// width is how long a line may get; a value or a path may make it longer.
+const width = 96
+
+// text writes lines; the first error stays with its writer.
+type text struct {
+	w     *bufio.Writer
+	color bool
+}
+
+// WriteText writes the report for a terminal: plain ASCII, and nothing of the run's values that a
+// terminal would obey.
+func (r *Report) WriteText(w io.Writer, opt Options) error {
+	t := &text{bufio.NewWriter(w), opt.Color}
+	if !opt.Brief {
+		t.line(t.paint(r.headline(), r.headline()) + "  " + plain(r.about()))
+		t.line("")
+	}
+	t.table(r.Properties)
+	if opt.Brief {
+		t.findings(r.firstFinding())
+	} else {
+		t.findings(r.findings())
+		t.missing(r.Missing)
+	}
+	if opt.Timeline && r.Moment != nil {
+		t.moment(r.Moment, r.Faults)
+	}
+	if !opt.Brief {
+		t.figures(&r.Figures)
+		t.leaders(r.Leaders)
+	}
+	t.end(r)
+	return t.w.Flush()
+}
+
+// line writes one line, which is already plain. What goes wrong is told by Flush.
+func (t *text) line(s string) { _, _ = t.w.WriteString(strings.TrimRight(s, " ") + "\n") }
+
+func (t *text) linef(format string, args ...any) { t.line(fmt.Sprintf(format, args...)) }
+
+// para writes s with an indent, wrapped.
+func (t *text) para(indent, s string) {
+	for _, l := range wrap(plain(s), width-len(indent)) {
+		t.line(indent + l)
+	}
+}
+
+// paint colours s as what says: a verdict's word.
+func (t *text) paint(what, s string) string {
+	if !t.color {
+		return s
+	}
+	switch what {
+	case "VALID", "valid":
+		return "\x1b[32m" + s + "\x1b[0m"
+	case "INVALID":
+		return "\x1b[1;31m" + s + "\x1b[0m"
+	case "UNKNOWN", "HARNESS FAILURE":
+		return "\x1b[1;33m" + s + "\x1b[0m"
+	}
+	return "\x1b[2m" + s + "\x1b[0m"
+}
+
+func (t *text) table(rows []check.Result) {
+	if len(rows) == 0 {
+		t.line("  No promise was judged.")
+		return
+	}
+	wide := len("promise")
+	for _, row := range rows {
+		wide = max(wide, min(len(plain(row.Property)), 60))
+	}
+	t.linef("  %-8s  %-*s  %s", "verdict", wide, "promise", "how it was judged")
+	for _, row := range rows {
+		v := word(row.Validity)
+		head := fmt.Sprintf("  %s  %-*s  ", t.paint(v, fmt.Sprintf("%-8s", v)), wide,
+			plain(row.Property))
+		note := row.Summary
+		if row.Validity != check.Valid && row.Reason != "" {
+			note = row.Reason
+		}
+		indent := strings.Repeat(" ", 14+wide)
+		for i, l := range wrap(plain(note), max(width-14-wide, 30)) {
+			if i > 0 {
+				head = indent
+			}
+			t.line(head + l)
+		}
+		if note == "" {
+			t.line(head)
+		}
+	}
+}
+
+func (r *Report) findings() (fs []check.Finding) {
+	for _, v := range []check.Validity{check.Invalid, check.Unknown, check.Valid} {
+		for _, res := range r.Properties {
+			if res.Validity == v && res.Checker != coverage {
+				fs = append(fs, res.Findings...)
+			}
+		}
+	}
+	return fs
+}
+
+func (r *Report) firstFinding() []check.Finding {
+	fs := r.findings()
+	return fs[:min(1, len(fs))]
+}
+
+func (t *text) findings(fs []check.Finding) {
+	for _, f := range fs {
+		t.line("")
+		at := ""
+		if f.Time > 0 {
+			at = " at " + clock(f.Time) + " s"
+		}
+		t.line("  " + plain(heading(f)) + at)
+		for part := range strings.Lines(f.Text) {
+			t.para("    ", part)
+		}
+		if len(f.Ops) > 0 {
+			t.para("    ", "operations "+numbers(f.Ops))
+		}
+	}
+}
+
+// numbers lists the first few of ns.
+func numbers(ns []int64) string {
+	const most = 12
+	var b strings.Builder
+	for i, n := range ns[:min(most, len(ns))] {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprint(&b, n)
+	}
+	if len(ns) > most {
+		fmt.Fprintf(&b, " and %d more", len(ns)-most)
+	}
+	return b.String()
+}
+
+func (t *text) missing(missing []string) {
+	if len(missing) == 0 {
+		return
+	}
+	t.line("")
+	t.line("  What was not tested")
+	for _, m := range missing {
+		t.para("    ", "- "+m)
+	}
+}
+
+// end says what the verdict is and what to do next. It comes last, since that is where the eye of
+// someone at a terminal is.
+func (t *text) end(r *Report) {
+	t.line("")
+	for _, c := range []struct{ what, command string }{
+		{"plan again ", r.Run.Repeat}, {"judge again", r.Run.Recheck},
+	} {
+		if c.command != "" {
+			t.linef("  %s  %s", c.what, plain(c.command))
+		}
+	}
+	if r.Run.Dir != "" {
+		t.linef("  report       %s", plain(filepath.Join(r.Run.Dir, "report.html")))
+	}
+	if r.Interrupted {
+		t.line("  The run was interrupted; what there is has been judged.")
+	}
+	if !r.Complete {
+		t.line("  The history is cut short; operations open at its end may or may not have happened.")
+	}
+	head := t.paint(r.headline(), r.headline())
+	lines := wrap(plain(r.why()), width-len(r.headline())-4)
+	if len(lines) == 0 {
+		t.line("  " + head)
+		return
+	}
+	t.line("  " + head + "  " + lines[0])
+	for _, l := range lines[1:] {
+		t.line(strings.Repeat(" ", len(r.headline())+4) + l)
+	}
+}
