@@ -1,0 +1,177 @@
+package fake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+
+	"github.com/raftcheck/raftcheck/harness/cluster"
+	"github.com/raftcheck/raftcheck/harness/sut"
+)
+
+// ErrDown says that there is no cluster.
+var ErrDown = errors.New("the fake store is not up")
+
+// conn is a client of one node.
+type conn struct {
+	store *Store
+	id    sut.NodeID
+	hint  sut.NodeID
+}
+
+// Dial implements [sut.System].
+func (s *Store) Dial(_ context.Context, n sut.Node) (sut.Conn, error) {
+	return &conn{store: s, id: n.ID}, nil
+}
+
+// Status implements [sut.System].
+func (s *Store) Status(ctx context.Context, n sut.Node) (sut.Status, error) {
+	st := sut.Status{ID: n.ID}
+	err := s.serve(ctx, n.ID, func(n *node) error {
+		st.Term, st.Role = n.term, "follower"
+		st.Commit, st.Applied = n.have, n.have
+		if n.leads {
+			st.Role = "leader"
+		}
+		if n.leader != nil && (n == n.leader || talks(n, n.leader)) {
+			st.Leader = n.leader.ID
+		}
+		st.Digest = n.digest()
+		return nil
+	})
+	return st, err
+}
+
+// digest is the same for equal data.
+func (n *node) digest() string {
+	var sum uint64
+	for k, v := range n.data {
+		h := fnv.New64a()
+		fmt.Fprintf(h, "%s=%s", k, v)
+		sum += h.Sum64()
+	}
+	if n.store.behaviour.Diverge && n.ID == "n1" {
+		sum++
+	}
+	return fmt.Sprintf("%016x", sum)
+}
+
+// serve calls do on the node as soon as its process runs. A process that is gone refuses; one that
+// is stopped leaves the client waiting.
+func (s *Store) serve(ctx context.Context, id sut.NodeID, do func(*node) error) error {
+	for {
+		s.mu.Lock()
+		if s.up == nil {
+			s.mu.Unlock()
+			return sut.Failed(ErrDown)
+		}
+		n := s.up.Host(id).(*node)
+		switch n.state {
+		case cluster.Running:
+			err := do(n)
+			s.mu.Unlock()
+			return err
+		case cluster.Gone:
+			s.mu.Unlock()
+			return sut.Failed(errors.New("connection refused"))
+		}
+		resumed := n.resumed
+		s.mu.Unlock()
+		select {
+		case <-resumed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// request is serve for the requests of clients.
+func (c *conn) request(ctx context.Context, do func(*node) error) error {
+	c.hint = ""
+	return c.store.serve(ctx, c.id, func(n *node) error {
+		if n.ID == "n1" && c.store.behaviour.Crash > 0 {
+			if c.store.seen++; c.store.seen == c.store.behaviour.Crash {
+				n.log(n.ID, "panic: runtime error: index out of range [3] with length 3")
+				n.end(2, false)
+				n.elect()
+				return errors.New("EOF")
+			}
+		}
+		return do(n)
+	})
+}
+
+// Leader is whom the node last named.
+func (c *conn) Leader() sut.NodeID { return c.hint }
+
+// Close implements [sut.Conn].
+func (c *conn) Close() error { return nil }
+
+// lead refuses if n does not lead.
+func (c *conn) lead(n *node) error {
+	switch {
+	case n == n.leader, n.leads && c.store.behaviour.EarlyAck:
+		return nil
+	case n.leader == nil || !talks(n, n.leader):
+		return sut.Failed(errors.New("no_leader"))
+	}
+	c.hint = n.leader.ID
+	return sut.Failed(errors.New("not_leader"))
+}
+
+// Get implements [sut.KV].
+func (c *conn) Get(ctx context.Context, key string) (v sut.Value, err error) {
+	err = c.request(ctx, func(n *node) error {
+		from := n
+		if !c.store.behaviour.LocalReads {
+			if n.leader == nil || n != n.leader && !talks(n, n.leader) {
+				return sut.Failed(errors.New("no_leader"))
+			}
+			from = n.leader
+		}
+		v.Data, v.Present = from.data[key]
+		return nil
+	})
+	return v, err
+}
+
+// Put implements [sut.KV].
+func (c *conn) Put(ctx context.Context, key, value string) error {
+	return c.request(ctx, func(n *node) error {
+		if err := c.lead(n); err != nil {
+			return err
+		}
+		n.put(key, value)
+		return nil
+	})
+}
+
+// CAS implements [sut.KV].
+func (c *conn) CAS(ctx context.Context, key, old, new string) (res sut.CASResult, err error) {
+	err = c.request(ctx, func(n *node) error {
+		if err := c.lead(n); err != nil {
+			return err
+		}
+		data, present := n.data[key]
+		if !present || data != old {
+			res.Found = &sut.Value{Data: data, Present: present}
+			return nil
+		}
+		n.put(key, new)
+		res.Swapped = true
+		return nil
+	})
+	return res, err
+}
+
+// put writes on the leader and on whomever it can talk to.
+func (n *node) put(key, value string) {
+	n.have++
+	n.data[key] = value
+	for _, o := range n.nodes {
+		if o != n && n == n.leader && talks(n, o) {
+			o.data[key], o.have = value, n.have
+		}
+	}
+}

@@ -1,0 +1,311 @@
+// Package fake is a cluster in memory: a store that is linearizable, or wrong in a way that one
+// asks for, on nodes that can be cut off, stopped and killed. With it whole runs take milliseconds
+// and their verdicts are known beforehand. It has no consensus of its own: one lock is its quorum.
+package fake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/raftcheck/raftcheck/harness/cluster"
+	"github.com/raftcheck/raftcheck/harness/sut"
+)
+
+// Behaviour is how the store behaves. The zero value is correct.
+type Behaviour struct {
+	// LocalReads: a node answers reads from its own state without asking anyone.
+	LocalReads bool
+	// EarlyAck: a leader acknowledges a write before a majority has it, so that what it took
+	// while it was cut off is lost.
+	EarlyAck bool
+	// Diverge: the state of n1 differs from that of the others.
+	Diverge bool
+	// NeverReady: no node ever knows a leader.
+	NeverReady bool
+	// DieAtBoot: n1 ends when it is started.
+	DieAtBoot bool
+	// Crash: n1 panics, unasked, when it has served this many requests; 0 for never.
+	Crash int
+}
+
+// Store is both the system and the runtime: it makes clusters of itself. One Store makes one
+// cluster at a time.
+type Store struct {
+	behaviour Behaviour
+
+	mu   sync.Mutex // guards all below
+	up   *memory
+	seen int // requests served by n1
+}
+
+// New makes a Store.
+func New(b Behaviour) *Store { return &Store{behaviour: b} }
+
+// Name implements [sut.System] and [cluster.Runtime].
+func (*Store) Name() string { return "fake" }
+
+// Command implements [sut.System]; there is no process to start.
+func (*Store) Command(sut.Node, []sut.Node) sut.Command { return sut.Command{} }
+
+// Check implements [cluster.Runtime].
+func (*Store) Check(context.Context) error { return nil }
+
+// Up implements [cluster.Runtime].
+func (s *Store) Up(_ context.Context, spec cluster.Spec) (cluster.Cluster, error) {
+	m := &memory{store: s, exits: make(chan cluster.Exit, 1024), term: 1, logDir: spec.LogDir}
+	for i := range spec.Nodes {
+		id := sut.NodeID(fmt.Sprintf("n%d", i+1))
+		addr := netip.AddrFrom4([4]byte{127, 0, 0, byte(i + 1)})
+		m.nodes = append(m.nodes, &node{
+			memory: m, Node: sut.Node{ID: id, Addr: addr},
+			state: cluster.Running, cut: map[sut.NodeID]bool{}, dropped: map[sut.NodeID]uint64{},
+			data: map[string]string{},
+		})
+		m.log(id, "started")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.up != nil {
+		return nil, errors.New("the fake store is up already")
+	}
+	s.up = m
+	m.elect()
+	if s.behaviour.DieAtBoot {
+		m.log("n1", "panic: no configuration")
+		m.nodes[0].end(2, false)
+	}
+	return m, nil
+}
+
+// memory is a cluster of the Store. The Store's lock guards all of it.
+type memory struct {
+	store  *Store
+	nodes  []*node
+	exits  chan cluster.Exit
+	down   bool
+	logDir string
+
+	term    uint64
+	leader  *node
+	applied uint64
+}
+
+// node is one member. Its data is what it has heard of; the leader's is what counts.
+type node struct {
+	*memory
+	sut.Node
+	state   cluster.State
+	resumed chan struct{} // closed when it is stopped no more; nil if it is not stopped
+	cut     map[sut.NodeID]bool
+	dropped map[sut.NodeID]uint64
+	data    map[string]string
+	have    uint64 // how many writes it has applied
+	leads   bool   // it believes to lead; with EarlyAck it may be wrong
+}
+
+// Nodes implements [cluster.Cluster].
+func (m *memory) Nodes() []sut.Node {
+	var all []sut.Node
+	for _, n := range m.nodes {
+		all = append(all, n.Node)
+	}
+	return all
+}
+
+// Host implements [cluster.Cluster].
+func (m *memory) Host(id sut.NodeID) cluster.Host {
+	for _, n := range m.nodes {
+		if n.ID == id {
+			return n
+		}
+	}
+	return nil
+}
+
+// Exits implements [cluster.Cluster].
+func (m *memory) Exits() <-chan cluster.Exit { return m.exits }
+
+// Collect implements [cluster.Cluster]; the logs are written as things happen.
+func (m *memory) Collect(context.Context, string) error { return nil }
+
+// Down implements [cluster.Cluster].
+func (m *memory) Down(context.Context) error {
+	m.store.mu.Lock()
+	defer m.store.mu.Unlock()
+	if m.down {
+		return nil
+	}
+	m.down = true
+	for _, n := range m.nodes {
+		n.resume()
+		n.state = cluster.Gone
+	}
+	close(m.exits)
+	m.store.up = nil
+	return nil
+}
+
+// log appends a line to a node's log.
+func (m *memory) log(id sut.NodeID, line string) {
+	if m.logDir == "" {
+		return
+	}
+	name := filepath.Join(m.logDir, string(id)+".log")
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return // a run that needs the log will miss it
+	}
+	defer f.Close()
+	fmt.Fprintln(f, line)
+}
+
+// hears says whether packets get from one node to another.
+func (n *node) hears(from *node) bool { return n == from || !n.cut[from.ID] }
+
+// talks says whether two nodes run and can talk to each other.
+func talks(a, b *node) bool {
+	return a.state == cluster.Running && b.state == cluster.Running && a.hears(b) && b.hears(a)
+}
+
+// quorum says whether a majority can talk to n.
+func (m *memory) quorum(n *node) bool {
+	with := 0
+	for _, o := range m.nodes {
+		if talks(n, o) {
+			with++
+		}
+	}
+	return with > len(m.nodes)/2
+}
+
+// elect lets everything take effect that follows from a change: a leader without a majority is no
+// leader, the next one is the node that has applied most, and whoever it can talk to catches up.
+func (m *memory) elect() {
+	if m.store.behaviour.NeverReady {
+		return
+	}
+	if m.leader == nil || !m.quorum(m.leader) {
+		old := m.leader
+		m.leader = nil
+		for _, n := range m.nodes {
+			if m.quorum(n) && (m.leader == nil || n.have > m.leader.have) {
+				m.leader = n
+			}
+		}
+		if m.leader != nil && m.leader != old {
+			m.term++
+			m.log(m.leader.ID, fmt.Sprintf("leads in term %d", m.term))
+		}
+	}
+	for _, n := range m.nodes {
+		alone := m.leader == nil || !talks(n, m.leader)
+		// A deposed leader does not know until somebody tells it.
+		n.leads = n == m.leader || alone && n.leads && n.state != cluster.Gone
+	}
+	m.replicate()
+}
+
+// replicate brings everyone whom the leader can talk to up to date.
+func (m *memory) replicate() {
+	if m.leader == nil {
+		return
+	}
+	for _, n := range m.nodes {
+		if n == m.leader || !talks(n, m.leader) || n.have == m.leader.have && !n.astray() {
+			continue
+		}
+		clear(n.data)
+		for k, v := range m.leader.data {
+			n.data[k] = v
+		}
+		n.have = m.leader.have
+	}
+}
+
+// astray says whether n may hold what the leader does not: it took writes alone.
+func (n *node) astray() bool { return n.store.behaviour.EarlyAck }
+
+// Cut implements [cluster.Host].
+func (n *node) Cut(_ context.Context, from []sut.NodeID) error {
+	n.store.mu.Lock()
+	defer n.store.mu.Unlock()
+	clear(n.cut)
+	for _, id := range from {
+		n.cut[id] = true
+	}
+	n.elect()
+	return nil
+}
+
+// Dropped implements [cluster.Host]. The nodes are thought to talk all the time: between two calls
+// each link that is cut has dropped one packet more.
+func (n *node) Dropped(context.Context) (map[sut.NodeID]uint64, error) {
+	n.store.mu.Lock()
+	defer n.store.mu.Unlock()
+	all := map[sut.NodeID]uint64{}
+	for id := range n.cut {
+		n.dropped[id]++
+	}
+	for id, count := range n.dropped {
+		all[id] = count
+	}
+	return all, nil
+}
+
+// Signal implements [cluster.Host].
+func (n *node) Signal(_ context.Context, sig cluster.Signal) error {
+	n.store.mu.Lock()
+	defer n.store.mu.Unlock()
+	switch {
+	case n.state == cluster.Gone:
+		return nil
+	case sig == cluster.Kill:
+		n.end(137, true)
+	case sig == cluster.Stop && n.state == cluster.Running:
+		n.state, n.resumed = cluster.Stopped, make(chan struct{})
+	case sig == cluster.Cont:
+		n.resume()
+		n.state = cluster.Running
+	}
+	n.elect()
+	return nil
+}
+
+func (n *node) resume() {
+	if n.resumed != nil {
+		close(n.resumed)
+		n.resumed = nil
+	}
+}
+
+// end ends the process.
+func (n *node) end(code int, asked bool) {
+	n.resume()
+	n.state, n.leads = cluster.Gone, false
+	n.exits <- cluster.Exit{Node: n.ID, At: time.Now(), Code: code, Asked: asked}
+}
+
+// State implements [cluster.Host].
+func (n *node) State(context.Context) (cluster.State, error) {
+	n.store.mu.Lock()
+	defer n.store.mu.Unlock()
+	return n.state, nil
+}
+
+// Start implements [cluster.Host].
+func (n *node) Start(context.Context) error {
+	n.store.mu.Lock()
+	defer n.store.mu.Unlock()
+	if n.state == cluster.Gone {
+		n.state = cluster.Running
+		n.log(n.ID, "started")
+	}
+	n.elect()
+	return nil
+}
