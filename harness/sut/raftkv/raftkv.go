@@ -21,6 +21,10 @@ import (
 // clientPort is where a node serves clients.
 const clientPort = 7000
 
+// dialTimeout is shorter than any operation may take, so that a node which does not even accept a
+// connection gives a definite error.
+const dialTimeout = 500 * time.Millisecond
+
 // System is raftnode. The zero value is ready for use.
 type System struct{}
 
@@ -72,7 +76,7 @@ type Conn struct {
 
 func newConn(n sut.Node) *Conn {
 	transport := &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: time.Second}).DialContext,
+		DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		MaxIdleConnsPerHost: 1,
 		DisableCompression:  true,
 	}
