@@ -1,0 +1,105 @@
+// Package harness is the life of a run. It knows no concrete workload, fault, system or runtime:
+// those are handed in.
+//
+// The story of a run: the cluster is brought up, and the harness waits until every node knows a
+// leader. Clients work, at first in quiet, then while the nemesis breaks things. When the time is
+// over the clients stop, everything is healed, and the harness waits for the cluster to recover.
+// Every key is then read on every node, and the nodes are asked for the digests of their states.
+// All that happened is on disk as it happens. Judging is somebody else's: it needs the history
+// alone.
+package harness
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/raftcheck/raftcheck/harness/cluster"
+	"github.com/raftcheck/raftcheck/harness/driver"
+	"github.com/raftcheck/raftcheck/harness/generator"
+	"github.com/raftcheck/raftcheck/harness/history"
+	"github.com/raftcheck/raftcheck/harness/sut"
+)
+
+// Clients carry operations out. [driver.Local] and [driver.Remote] do.
+type Clients interface {
+	// Do carries op out on op.Node and says how it ended. It returns when the operation's time
+	// is over, at the latest. Calls for different processes may overlap.
+	Do(ctx context.Context, op history.Op) driver.Done
+	// Status asks a node about itself.
+	Status(ctx context.Context, id sut.NodeID) (sut.Status, error)
+	Close() error
+}
+
+// Nemesis breaks things. As a [generator.Generator] it says when it wants to do what; its methods
+// are called by one goroutine, but for Do, of which one call runs at a time beside it.
+type Nemesis interface {
+	generator.Generator
+	// Do breaks or mends something and returns op with what came of it in Value.
+	Do(ctx context.Context, op history.Op) history.Op
+	// Active lists what is broken now, for people.
+	Active() []string
+	// Heal mends everything, from any state, and says what it did. It is idempotent.
+	Heal(ctx context.Context) history.Op
+}
+
+// Recorder takes the operations of a run down, in order. One goroutine calls it.
+type Recorder interface {
+	Append(op history.Op) error
+	Flush() error
+}
+
+// Test is all that a run needs. The caller keeps what it hands in, except where it says otherwise.
+type Test struct {
+	Runtime cluster.Runtime
+	Spec    cluster.Spec
+	// Clients makes the clients of a cluster that is up; now is the clock of the run.
+	Clients func(ctx context.Context, c cluster.Cluster, now func() time.Duration) (Clients, error)
+	// Nemesis makes the nemesis of a cluster whose clients begin at start on the clock of the
+	// run; nil for a run without faults. leader finds out who leads; it is empty if nobody does.
+	Nemesis func(c cluster.Cluster, leader func(context.Context) sut.NodeID,
+		start time.Duration) Nemesis
+	// Begin opens the recorder once the nodes are known. It stays the caller's, who closes it
+	// after Run.
+	Begin func(nodes []sut.Node) (Recorder, error)
+
+	// Operations of the clients; never-ending, the time limit ends them.
+	Operations generator.Generator
+	// Final is read on every node when all is healed.
+	Final []history.Op
+
+	// TimeLimit is how long clients work. Concurrency is how many at once.
+	TimeLimit   time.Duration
+	Concurrency int
+	// BootLimit bounds the time until every node knows a leader. RecoverLimit bounds the time
+	// from the last heal until that is so again, and the time for the final reads.
+	BootLimit, RecoverLimit time.Duration
+
+	// Progress is told several times a second how it goes; nil for nobody. It must not block.
+	Progress func(Progress)
+	Log      *slog.Logger
+}
+
+// Progress is how a run stands.
+type Progress struct {
+	Phase          string
+	At             time.Duration // on the clock of the run
+	Ok, Fail, Info int64         // operations ended so far
+	Broken         []string      // faults that are active
+	Nodes          []sut.Node
+	Leader         sut.NodeID
+	Term           uint64
+}
+
+// Outcome is what Run leaves behind besides the history.
+type Outcome struct {
+	// Began is when the clock of the run was zero.
+	Began time.Time
+	// Boot is how long the cluster took to come up, and FirstOp how long it was from the call of
+	// Run to the first client operation. Zero if it did not come to that.
+	Boot, FirstOp time.Duration
+	// Interrupted says that ctx ended the run before its time.
+	Interrupted bool
+	// TornDown receives one value when nothing of the cluster is left, or cannot be removed.
+	TornDown <-chan error
+}

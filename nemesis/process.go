@@ -1,0 +1,165 @@
+package nemesis
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/raftcheck/raftcheck/harness/cluster"
+	"github.com/raftcheck/raftcheck/harness/sut"
+)
+
+// pause stops processes with SIGSTOP. The kernel goes on answering for them: connections are
+// accepted and bytes acknowledged, as when a program collects its garbage for a very long time.
+type pause struct{}
+
+func (pause) Name() string      { return "pause" }
+func (pause) Family() string    { return "pause" }
+func (pause) Doc() string       { return "the process stands still and does not know it" }
+func (pause) Targets() []Target { return []Target{Leader, Leader, Follower, Minority} }
+
+func (pause) Inject(ctx context.Context, env *Env, step Step) (Effect, error) {
+	return env.hosts.inject(ctx, env, step, cluster.Stop, cluster.Stopped)
+}
+
+// kill ends processes with SIGKILL; healing starts them again on the disk that they left.
+type kill struct{}
+
+func (kill) Name() string      { return "kill" }
+func (kill) Family() string    { return "kill" }
+func (kill) Doc() string       { return "the process is killed, and started again on its disk" }
+func (kill) Targets() []Target { return []Target{Leader, Leader, Follower, Minority, All} }
+
+func (kill) Inject(ctx context.Context, env *Env, step Step) (Effect, error) {
+	return env.hosts.inject(ctx, env, step, cluster.Kill, cluster.Gone)
+}
+
+// hosts keeps which steps hold which processes down, so that faults may overlap.
+type hosts struct {
+	mu   sync.Mutex
+	held map[int]hold // by step, guarded by mu
+}
+
+// hold is a signal that a step has sent.
+type hold struct {
+	nodes []sut.NodeID
+	sig   cluster.Signal
+}
+
+func (h *hosts) inject(
+	ctx context.Context, env *Env, step Step, sig cluster.Signal, want cluster.State,
+) (Effect, error) {
+	nodes, err := env.resolve(ctx, step.Target, step.rng())
+	if err != nil {
+		return Effect{}, err
+	}
+	h.mu.Lock()
+	if h.held == nil {
+		h.held = map[int]hold{}
+	}
+	h.held[step.ID] = hold{nodes, sig}
+	h.mu.Unlock()
+	eff := Effect{Nodes: nodes, Undo: func(ctx context.Context) (any, error) {
+		return h.release(ctx, env, step.ID)
+	}}
+	err = each(nodes, func(id sut.NodeID) error {
+		if err := env.Cluster.Host(id).Signal(ctx, sig); err != nil {
+			return fmt.Errorf("%s %s: %w", sig, id, err)
+		}
+		return expect(ctx, env, id, want)
+	})
+	if err == nil {
+		eff.Evidence = map[string]any{"state": want}
+	}
+	return eff, err
+}
+
+// expect fails if the process of id does not stand as wanted.
+func expect(ctx context.Context, env *Env, id sut.NodeID, want cluster.State) error {
+	got, err := env.Cluster.Host(id).State(ctx)
+	if err != nil {
+		return fmt.Errorf("look after %s: %w", id, err)
+	}
+	if got != want {
+		return fmt.Errorf("the process of %s is %s, not %s", id, got, want)
+	}
+	return nil
+}
+
+// release lets go of what step holds, unless another step holds it too.
+func (h *hosts) release(ctx context.Context, env *Env, step int) (any, error) {
+	h.mu.Lock()
+	mine := h.held[step]
+	delete(h.held, step)
+	still := h.down()
+	h.mu.Unlock()
+	err := each(mine.nodes, func(id sut.NodeID) error {
+		if still[id] {
+			return nil
+		}
+		return revive(ctx, env, id)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"state": cluster.Running}, nil
+}
+
+// revive continues or starts the process of id, whichever it needs, and looks whether it runs.
+func revive(ctx context.Context, env *Env, id sut.NodeID) error {
+	host := env.Cluster.Host(id)
+	st, err := host.State(ctx)
+	if err != nil {
+		return fmt.Errorf("look after %s: %w", id, err)
+	}
+	switch st {
+	case cluster.Stopped:
+		err = host.Signal(ctx, cluster.Cont)
+	case cluster.Gone:
+		err = host.Start(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("bring %s back: %w", id, err)
+	}
+	return expect(ctx, env, id, cluster.Running)
+}
+
+// down lists the nodes that some step holds down. The caller has mu.
+func (h *hosts) down() map[sut.NodeID]bool {
+	all := map[sut.NodeID]bool{}
+	for _, hold := range h.held {
+		for _, id := range hold.nodes {
+			all[id] = true
+		}
+	}
+	return all
+}
+
+// majorityWhole says whether more than half of the nodes are up and can all talk to each other:
+// then Raft promises to serve.
+func (e *Env) majorityWhole() bool {
+	ids := e.ids()
+	e.hosts.mu.Lock()
+	down := e.hosts.down()
+	e.hosts.mu.Unlock()
+	cut := e.links.broken()
+	var grow func(chosen []sut.NodeID, rest []sut.NodeID) bool
+	grow = func(chosen, rest []sut.NodeID) bool {
+		if len(chosen) > len(ids)/2 {
+			return true
+		}
+		if len(chosen)+len(rest) <= len(ids)/2 {
+			return false
+		}
+		id := rest[0]
+		apart := slices.ContainsFunc(chosen, func(o sut.NodeID) bool {
+			return cut[link{id, o}] || cut[link{o, id}]
+		})
+		if !down[id] && !apart && grow(append(chosen[:len(chosen):len(chosen)], id), rest[1:]) {
+			return true
+		}
+		return grow(chosen, rest[1:])
+	}
+	return grow(nil, ids)
+}

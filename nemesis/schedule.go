@@ -1,0 +1,121 @@
+package nemesis
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// Schedule is the whole fault plan of a run. The same seed and the same wishes draw the same one.
+type Schedule struct {
+	Steps []Step `json:"steps"`
+}
+
+// Step is one fault at one time.
+type Step struct {
+	ID     int    `json:"step"`
+	Fault  string `json:"fault"`
+	Target Target `json:"target"`
+	// At is when it is injected, after the clients have begun; For is how long it stays.
+	At  time.Duration `json:"at_ns"`
+	For time.Duration `json:"for_ns"`
+	// Seed decides whatever the fault leaves to chance.
+	Seed uint64 `json:"seed"`
+}
+
+// rng is the step's own source of chance.
+func (s Step) rng() *rand.Rand { return rand.New(rand.NewPCG(s.Seed, uint64(s.ID))) }
+
+// Wishes say what a plan should look like.
+type Wishes struct {
+	Faults []Fault
+	// Nodes is the size of the cluster.
+	Nodes int
+	// TimeLimit is how long clients work. Nothing is broken in the first Quiet of it and in the
+	// last.
+	TimeLimit, Quiet time.Duration
+	// Interval lies between the beginnings of two faults, Duration is how long each stays, give
+	// or take a quarter. Both shrink when there would not be time for every fault.
+	Interval, Duration time.Duration
+}
+
+// shortest is the shortest useful interval: a fault has to outlast an election, and the cluster
+// has to recover.
+const shortest = 1500 * time.Millisecond
+
+// TooShortError says that there is no time for all the faults that were asked for.
+type TooShortError struct {
+	Faults int
+	Need   time.Duration
+}
+
+func (e *TooShortError) Error() string {
+	return fmt.Sprintf("the time limit is too short for %d kinds of fault, which need %v",
+		e.Faults, e.Need)
+}
+
+// Hint says what to do about it.
+func (e *TooShortError) Hint() string {
+	return fmt.Sprintf("--time-limit %v, or fewer --faults", e.Need)
+}
+
+// Plan draws a schedule: rounds in which every fault comes once, in an order drawn anew.
+func Plan(w Wishes, rng *rand.Rand) (Schedule, error) {
+	if len(w.Faults) == 0 {
+		return Schedule{}, nil
+	}
+	for _, f := range w.Faults {
+		if !Fits(f, w.Nodes) {
+			return Schedule{}, fmt.Errorf("the fault %s needs more than %d nodes", f.Name(), w.Nodes)
+		}
+	}
+	n := len(w.Faults)
+	window := w.TimeLimit - 2*w.Quiet
+	interval := min(w.Interval, window/time.Duration(n))
+	if interval < min(shortest, w.Interval) {
+		need := time.Duration(n)*min(shortest, w.Interval) + 2*w.Quiet
+		return Schedule{}, &TooShortError{Faults: n, Need: need.Round(time.Second) + time.Second}
+	}
+	duration := min(w.Duration, interval*2/3)
+	var s Schedule
+	var round []int
+	for i := range int(window / interval) {
+		if len(round) == 0 {
+			round = rng.Perm(n)
+		}
+		f := w.Faults[round[0]]
+		round = round[1:]
+		targets := targetsOf(f, w.Nodes)
+		s.Steps = append(s.Steps, Step{
+			ID: i + 1, Fault: f.Name(), Target: targets[rng.IntN(len(targets))],
+			At:   w.Quiet + time.Duration(i)*interval,
+			For:  duration*3/4 + time.Duration(rng.Int64N(int64(duration/2))),
+			Seed: rng.Uint64(),
+		})
+	}
+	return s, nil
+}
+
+// DeposesLeader says whether some step aims at the leader for long enough that another must be
+// elected, if an election takes no longer than limit.
+func (s Schedule) DeposesLeader(limit time.Duration) bool {
+	for _, step := range s.Steps {
+		switch step.Fault {
+		case "partition-leader", "pause", "kill":
+			if step.Target == Leader && step.For >= 2*limit {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Uses says whether some step is of the fault of that name.
+func (s Schedule) Uses(fault string) bool {
+	for _, step := range s.Steps {
+		if step.Fault == fault {
+			return true
+		}
+	}
+	return false
+}
