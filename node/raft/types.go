@@ -187,6 +187,7 @@ type Output struct {
 //
 //	start             Index = last entry, Term = its term       (once, from New)
 //	become_follower   Term, Peer = leader if known
+//	become_precandidate  Term (nothing is saved or counted yet)
 //	become_candidate  Term, Index = last entry; Detail "transfer" if a leader asked
 //	become_leader     Term, Index = last entry before the term's no-op
 //	vote_granted      Term, Peer = candidate
@@ -204,3 +205,19 @@ type Event struct {
 	Peer   ID
 	Detail string
 }
+
+// The kinds of event.
+const (
+	EventStart        = "start"
+	EventFollower     = "become_follower"
+	EventPreCandidate = "become_precandidate"
+	EventCandidate    = "become_candidate"
+	EventLeader       = "become_leader"
+	EventVote         = "vote_granted"
+	EventAppend       = "append"
+	EventTruncate     = "truncate"
+	EventCommit       = "commit"
+	EventConfig       = "config"
+	EventSnapshot     = "snapshot"
+	EventTransfer     = "transfer"
+)

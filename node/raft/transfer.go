@@ -1,0 +1,54 @@
+package raft
+
+// transfer is a leadership transfer under way (thesis, §3.10). New proposals are refused until it
+// is over; otherwise the target might never catch up.
+type transfer struct {
+	to       ID
+	deadline Time
+	again    Time // when the target may be told once more
+}
+
+// Transfer hands leadership to another voter, or gives up after an election timeout. Proposals are
+// refused meanwhile. Errors: ErrNotLeader, ErrTransferring, ErrNotVoter.
+func (n *Node) Transfer(now Time, to ID) error {
+	n.advance(now)
+	if err := n.canPropose(); err != nil {
+		return err
+	}
+	config, _ := n.members.latest()
+	if to == n.id || !config.IsVoter(to) {
+		return ErrNotVoter
+	}
+	n.lead.transfer = transfer{to: to, deadline: n.now + n.opts.ElectionTimeout}
+	n.event(Event{Kind: EventTransfer, Term: n.hard.Term, Peer: to})
+	return nil
+}
+
+// driveTransfer tells the target to campaign once it has the whole log.
+func (n *Node) driveTransfer() {
+	t := &n.lead.transfer
+	if t.to == 0 || n.now < t.again {
+		return
+	}
+	if p := n.peer(t.to); p != nil && p.match == n.log.last() {
+		n.sendTimeoutNow(t.to)
+		t.again = n.now + n.opts.Heartbeat
+	}
+}
+
+func (n *Node) sendTimeoutNow(to ID) {
+	n.send(Message{
+		Kind: MsgTimeoutNow, To: to, Index: n.log.last(), LogTerm: n.log.lastTerm(),
+	}, 0)
+}
+
+// onTimeoutNow campaigns at once and without a pre-vote, which the leader's followers would
+// refuse. A message that arrives late, or at a node that lacks the leader's last entry, is void.
+func (n *Node) onTimeoutNow(m *Message) {
+	config, _ := n.members.latest()
+	if n.role == Leader || n.installing != nil || !config.IsVoter(n.id) ||
+		!n.log.matches(m.Index, m.LogTerm) {
+		return
+	}
+	n.campaign(true)
+}
