@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	pingEvery = 5 * time.Millisecond
+	lookEvery = 20 * time.Millisecond
+)
+
+// look is one line of a node's output: what it has seen since it started. The suite reads it as
+// clustertest.Look.
+type look struct {
+	ID    string            `json:"id"`
+	Boot  int               `json:"boot"`  // how often the node has started on this disk
+	Recv  map[string]uint64 `json:"recv"`  // pings that arrived, by sender
+	Acked map[string]uint64 `json:"acked"` // own pings that were answered, by receiver
+	Dials map[string]uint64 `json:"dials"` // connections made, by receiver
+	RTT   map[string]int64  `json:"rtt"`   // of the last answered ping, in µs, by receiver
+}
+
+type node struct {
+	id string
+
+	mu   sync.Mutex // guards seen
+	seen look
+}
+
+func runNode(ctx context.Context, args []string) error {
+	fs := flag.NewFlagSet("node", flag.ContinueOnError)
+	id := fs.String("id", "", "name of the node")
+	listen := fs.String("listen", "", "address to listen on")
+	data := fs.String("data", "", "directory that survives")
+	peers := map[string]string{}
+	fs.Func("peer", "name=address of a peer", func(s string) error {
+		name, addr, ok := strings.Cut(s, "=")
+		if !ok {
+			return errors.New("want name=address")
+		}
+		peers[name] = addr
+		return nil
+	})
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	boot, err := countBoot(*data)
+	if err != nil {
+		return err
+	}
+	n := &node{id: *id, seen: look{ID: *id, Boot: boot, Recv: map[string]uint64{},
+		Acked: map[string]uint64{}, Dials: map[string]uint64{}, RTT: map[string]int64{}}}
+	lis, err := net.Listen("tcp", *listen)
+	if err != nil {
+		return err
+	}
+	defer lis.Close()
+	go n.accept(lis)
+	for name, addr := range peers {
+		go n.ping(ctx, name, addr)
+	}
+	return n.print(ctx)
+}
+
+// countBoot counts the starts in a file, synced, so that a lost disk shows.
+func countBoot(dir string) (int, error) {
+	path := filepath.Join(dir, "boots")
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return 0, err
+	}
+	boots := 0
+	if len(old) > 0 {
+		if boots, err = strconv.Atoi(string(old)); err != nil {
+			return 0, err
+		}
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	if _, err := fmt.Fprint(f, boots+1); err != nil {
+		return 0, err
+	}
+	return boots + 1, f.Sync()
+}
+
+// print writes a line at each beat, until ctx ends.
+func (n *node) print(ctx context.Context) error {
+	enc := json.NewEncoder(os.Stdout)
+	t := time.NewTicker(lookEvery)
+	defer t.Stop()
+	for {
+		n.mu.Lock()
+		err := enc.Encode(n.seen)
+		n.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
+// ping keeps one connection to a peer and pings along it.
+func (n *node) ping(ctx context.Context, name, addr string) {
+	for ctx.Err() == nil {
+		conn, err := net.DialTimeout("tcp", addr, time.Second)
+		if err == nil {
+			n.count(n.seen.Dials, name)
+			n.talk(ctx, conn, name)
+			conn.Close()
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pingEvery):
+		}
+	}
+}
+
+// talk pings until the connection breaks.
+func (n *node) talk(ctx context.Context, conn net.Conn, name string) {
+	if _, err := fmt.Fprintln(conn, n.id); err != nil {
+		return
+	}
+	broken := make(chan struct{})
+	go func() {
+		defer close(broken)
+		in := bufio.NewScanner(conn)
+		for in.Scan() {
+			sent, err := strconv.ParseInt(in.Text(), 10, 64)
+			if err != nil {
+				return
+			}
+			n.mu.Lock()
+			n.seen.Acked[name]++
+			n.seen.RTT[name] = time.Since(time.Unix(0, sent)).Microseconds()
+			n.mu.Unlock()
+		}
+	}()
+	t := time.NewTicker(pingEvery)
+	defer t.Stop()
+	for {
+		if _, err := fmt.Fprintln(conn, time.Now().UnixNano()); err != nil {
+			return
+		}
+		select {
+		case <-broken:
+			return
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+func (n *node) accept(lis net.Listener) {
+	for {
+		conn, err := lis.Accept()
+		if err != nil {
+			return
+		}
+		go n.serve(conn)
+	}
+}
+
+// serve answers a peer's pings with their own text. The first line says who it is; "exit N" and
+// "print TEXT" are what the suite itself sends.
+func (n *node) serve(conn net.Conn) {
+	defer conn.Close()
+	in := bufio.NewScanner(conn)
+	if !in.Scan() {
+		return
+	}
+	who := in.Text()
+	if code, ok := strings.CutPrefix(who, "exit "); ok {
+		c, _ := strconv.Atoi(code)
+		os.Exit(c)
+	}
+	if text, ok := strings.CutPrefix(who, "print "); ok {
+		fmt.Fprintln(os.Stderr, text)
+		_, _ = io.WriteString(conn, "printed\n")
+		return
+	}
+	for in.Scan() {
+		n.count(n.seen.Recv, who)
+		if _, err := fmt.Fprintln(conn, in.Text()); err != nil {
+			return
+		}
+	}
+}
+
+func (n *node) count(m map[string]uint64, name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	m[name]++
+}

@@ -1,0 +1,200 @@
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/testcontainers/testcontainers-go"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/raftcheck/raftcheck/harness/cluster"
+	"github.com/raftcheck/raftcheck/harness/sut"
+)
+
+// downTimeout bounds a teardown, whatever the context of the caller says.
+const downTimeout = 60 * time.Second
+
+// dockerCluster is a cluster of pods.
+type dockerCluster struct {
+	engine   *Engine
+	provider *testcontainers.DockerProvider
+	cfg      Config
+	spec     cluster.Spec
+	log      *slog.Logger
+	guardian *guardian // nil if nobody guards
+
+	network string
+	subnet  netip.Prefix
+	nodes   []sut.Node
+	pods    map[sut.NodeID]*pod
+	names   map[netip.Addr]sut.NodeID
+	exits   *exitWatch
+
+	mu      sync.Mutex // guards the fields below
+	drivers []*driver
+	down    bool
+}
+
+var (
+	_ cluster.Cluster    = (*dockerCluster)(nil)
+	_ cluster.DriverHost = (*dockerCluster)(nil)
+)
+
+func newCluster(r *Runtime, prov *testcontainers.DockerProvider, spec cluster.Spec) *dockerCluster {
+	c := &dockerCluster{engine: r.engine, provider: prov, cfg: r.cfg, spec: spec,
+		log: r.cfg.Log.With("run", spec.Run), network: "raftcheck-" + spec.Run,
+		pods: map[sut.NodeID]*pod{}, names: map[netip.Addr]sut.NodeID{}}
+	c.exits = newExitWatch(c)
+	return c
+}
+
+// up makes the network and then all pods at once.
+func (c *dockerCluster) up(ctx context.Context) error {
+	var err error
+	c.subnet, err = c.engine.createNetwork(ctx, c.network, c.spec.Run, c.spec.Keep)
+	if err != nil {
+		return err
+	}
+	for i := range c.spec.Nodes {
+		n := sut.Node{ID: sut.NodeID(fmt.Sprintf("n%d", i+1)), Addr: hostOf(c.subnet, firstNode+i)}
+		c.nodes = append(c.nodes, n)
+		c.names[n.Addr] = n.ID
+		c.pods[n.ID] = &pod{c: c, node: n}
+	}
+	if err := c.exits.start(ctx); err != nil {
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	for _, p := range c.pods {
+		g.Go(func() error {
+			if err := p.up(gctx); err != nil {
+				return fmt.Errorf("node %s: %w", p.node.ID, err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, n := range c.nodes { // one that died while the others came up is no cluster
+		if err := c.pods[n.ID].mustRun(ctx); err != nil {
+			return fmt.Errorf("node %s: %w", n.ID, err)
+		}
+	}
+	return nil
+}
+
+// Nodes implements [cluster.Cluster].
+func (c *dockerCluster) Nodes() []sut.Node { return slices.Clone(c.nodes) }
+
+// Host implements [cluster.Cluster].
+func (c *dockerCluster) Host(id sut.NodeID) cluster.Host {
+	p, ok := c.pods[id]
+	if !ok {
+		return nil
+	}
+	return p
+}
+
+// Exits implements [cluster.Cluster].
+func (c *dockerCluster) Exits() <-chan cluster.Exit { return c.exits.out }
+
+// Collect implements [cluster.Cluster]. Beside the logs it leaves what the engine says of each
+// node's container, <id>.inspect.json, and the last words of each agent, if there were any.
+func (c *dockerCluster) Collect(ctx context.Context, dir string) error {
+	var g errgroup.Group
+	errs := make([]error, len(c.nodes))
+	for i, n := range c.nodes {
+		g.Go(func() error {
+			errs[i] = c.pods[n.ID].collect(ctx, dir)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return errors.Join(errs...)
+}
+
+func (p *pod) collect(ctx context.Context, dir string) error {
+	var errs []error
+	if p.logs != nil {
+		errs = append(errs, p.logs.drain(ctx))
+	}
+	if p.container != nil {
+		info, err := p.c.engine.cli.ContainerInspect(ctx, p.container.GetContainerID())
+		if err == nil {
+			var text []byte
+			if text, err = json.MarshalIndent(info, "", "  "); err == nil {
+				err = os.WriteFile(filepath.Join(dir, string(p.node.ID)+".inspect.json"), text, 0o644)
+			}
+		}
+		errs = append(errs, err)
+	}
+	if p.stream != nil && p.stream.errs.String() != "" {
+		errs = append(errs, os.WriteFile(filepath.Join(dir, string(p.node.ID)+".agent.log"),
+			[]byte(p.stream.errs.String()+"\n"), 0o644))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("collect from %s: %w", p.node.ID, err)
+	}
+	return nil
+}
+
+// Down implements [cluster.Cluster]. With Keep it only lets go: the pods stay as they are.
+func (c *dockerCluster) Down(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.down {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), downTimeout)
+	defer cancel()
+	c.exits.stop()
+	var errs []error
+	for _, d := range c.drivers {
+		errs = append(errs, d.Close())
+	}
+	for _, p := range c.pods {
+		p.letGo()
+	}
+	if c.spec.Keep {
+		c.down = true
+		return errors.Join(errs...)
+	}
+	removed, err := c.engine.Reap(ctx, c.spec.Run)
+	if errs = append(errs, err); err == nil {
+		c.log.Debug("cluster is down", "removed", len(removed))
+		c.down = true
+	}
+	if c.guardian != nil && c.down {
+		errs = append(errs, c.guardian.dismiss())
+	}
+	return errors.Join(errs...)
+}
+
+// Driver implements [cluster.DriverHost].
+func (c *dockerCluster) Driver(ctx context.Context) (io.ReadWriteCloser, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.down {
+		return nil, errors.New("start the client driver: the cluster is down")
+	}
+	if len(c.drivers) == maxDrivers {
+		return nil, fmt.Errorf("start the client driver: there are %d already", maxDrivers)
+	}
+	d, err := c.startDriver(ctx, len(c.drivers))
+	if err != nil {
+		return nil, fmt.Errorf("start the client driver: %w", err)
+	}
+	c.drivers = append(c.drivers, d)
+	return d, nil
+}

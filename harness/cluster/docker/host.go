@@ -1,0 +1,138 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/docker/docker/api/types/container"
+
+	"github.com/raftcheck/raftcheck/harness/cluster"
+	"github.com/raftcheck/raftcheck/harness/sut"
+	"github.com/raftcheck/raftcheck/nemesis/agent/wire"
+)
+
+var _ cluster.Host = (*pod)(nil)
+
+// Cut implements [cluster.Host].
+func (p *pod) Cut(ctx context.Context, from []sut.NodeID) error {
+	addrs := make([]netip.Addr, 0, len(from))
+	for _, id := range from {
+		peer, ok := p.c.pods[id]
+		if !ok {
+			return fmt.Errorf("cut %s from %s: there is no such node", p.node.ID, id)
+		}
+		addrs = append(addrs, peer.node.Addr)
+	}
+	if _, err := p.agent.Cut(ctx, addrs); err != nil {
+		return fmt.Errorf("cut %s from %v: %w", p.node.ID, from, err)
+	}
+	return nil
+}
+
+// Dropped implements [cluster.Host].
+func (p *pod) Dropped(ctx context.Context) (map[sut.NodeID]uint64, error) {
+	counts, err := p.agent.Dropped(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("count what %s dropped: %w", p.node.ID, err)
+	}
+	byNode := make(map[sut.NodeID]uint64, len(counts))
+	for addr, n := range counts {
+		if id, ok := p.c.names[addr]; ok {
+			byNode[id] = n
+		}
+	}
+	return byNode, nil
+}
+
+// Signal implements [cluster.Host].
+func (p *pod) Signal(ctx context.Context, sig cluster.Signal) error {
+	p.process.Lock()
+	defer p.process.Unlock()
+	var err error
+	if sig == cluster.Kill {
+		err = p.kill(ctx)
+	} else {
+		_, err = p.agent.Signal(ctx, string(sig))
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", sig, p.node.ID, err)
+	}
+	return nil
+}
+
+// kill ends the process, and waits until the engine knows too: it would not start again what it
+// still takes for running.
+func (p *pod) kill(ctx context.Context) error {
+	if err := p.killProcess(ctx); err != nil {
+		return err
+	}
+	return p.settled(ctx)
+}
+
+// killProcess holds mu, so that whoever hears of the exit first learns who did it.
+func (p *pod) killProcess(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n, err := p.agent.Signal(ctx, string(cluster.Kill))
+	p.killed = p.killed || len(n.Processes) > 0 || err != nil
+	return err
+}
+
+// settled waits until the engine has noticed that the process ended.
+func (p *pod) settled(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	ended, failed := p.c.engine.cli.ContainerWait(ctx, p.container.GetContainerID(),
+		container.WaitConditionNotRunning)
+	select {
+	case <-ended:
+		return nil
+	case err := <-failed:
+		return fmt.Errorf("wait for the engine to notice: %w", err)
+	}
+}
+
+// State implements [cluster.Host].
+func (p *pod) State(ctx context.Context) (cluster.State, error) {
+	n, err := p.agent.State(ctx)
+	if err != nil {
+		return "", fmt.Errorf("look at %s: %w", p.node.ID, err)
+	}
+	switch n.State {
+	case wire.Running:
+		return cluster.Running, nil
+	case wire.Stopped:
+		return cluster.Stopped, nil
+	case wire.Gone:
+		return cluster.Gone, nil
+	}
+	return "", fmt.Errorf("look at %s: the agent says %q", p.node.ID, n.State)
+}
+
+// Start implements [cluster.Host].
+func (p *pod) Start(ctx context.Context) error {
+	p.process.Lock()
+	defer p.process.Unlock()
+	if err := p.start(ctx); err != nil {
+		return fmt.Errorf("start %s: %w", p.node.ID, err)
+	}
+	return nil
+}
+
+func (p *pod) start(ctx context.Context) error {
+	n, err := p.agent.State(ctx)
+	if err != nil {
+		return err
+	}
+	if n.State != wire.Gone {
+		return nil
+	}
+	if err := p.settled(ctx); err != nil { // it may have ended by itself, just now
+		return err
+	}
+	if err := p.startNode(ctx); err != nil {
+		return err
+	}
+	return p.mustRun(ctx)
+}

@@ -1,0 +1,121 @@
+package docker
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"debug/elf"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/build"
+	"github.com/docker/docker/pkg/jsonmessage"
+)
+
+// ImageSpec is an image of a single static binary, FROM scratch: it needs no registry.
+type ImageSpec struct {
+	// Name is that of the image; its tag is made from its content.
+	Name string
+	// Binary is the path of a static Linux executable for the engine's processor.
+	Binary string
+	// Program is its name within the image, where it is the entry point.
+	Program string
+	// Label is the value of [LabelImage].
+	Label string
+}
+
+// BuildImage makes sure that the image exists and returns its reference, <name>:<first 12 digits of
+// the hash of its content>. An image of the same content is not built again.
+func (e *Engine) BuildImage(ctx context.Context, spec ImageSpec) (string, error) {
+	if err := e.CheckBinary(spec.Binary); err != nil {
+		return "", err
+	}
+	binary, err := os.ReadFile(spec.Binary)
+	if err != nil {
+		return "", err
+	}
+	dockerfile := fmt.Sprintf("FROM scratch\nLABEL %s=true %s=%s\nCOPY %s /%s\n"+
+		"ENTRYPOINT [\"/%s\"]\n", LabelOurs, LabelImage, spec.Label, spec.Program, spec.Program,
+		spec.Program)
+	sum := sha256.New()
+	_, _ = io.WriteString(sum, dockerfile)
+	_, _ = sum.Write(binary)
+	ref := spec.Name + ":" + hex.EncodeToString(sum.Sum(nil))[:12]
+	switch _, err := e.cli.ImageInspect(ctx, ref); {
+	case err == nil:
+		return ref, nil
+	case !errdefs.IsNotFound(err):
+		return "", fmt.Errorf("look for image %s: %w", ref, err)
+	}
+	begin := time.Now()
+	files, err := archive(map[string][]byte{"Dockerfile": []byte(dockerfile), spec.Program: binary})
+	if err != nil {
+		return "", err
+	}
+	if err := e.build(ctx, ref, files); err != nil {
+		return "", fmt.Errorf("build image %s: %w", ref, err)
+	}
+	e.log.Info("built image", "image", ref, "size_bytes", len(binary), "took",
+		time.Since(begin).Round(time.Millisecond))
+	return ref, nil
+}
+
+// build has the engine build. The classic builder is asked for: BuildKit wants a session, which the
+// API alone does not give.
+func (e *Engine) build(ctx context.Context, ref string, files io.Reader) error {
+	resp, err := e.cli.ImageBuild(ctx, files, build.ImageBuildOptions{Tags: []string{ref},
+		Version: build.BuilderV1, Remove: true, ForceRemove: true})
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	// A build that fails says so in the stream, after a status that says it went well.
+	return jsonmessage.DisplayJSONMessagesStream(resp.Body, io.Discard, 0, false, nil)
+}
+
+// archive is the same for the same files, to the byte.
+func archive(files map[string][]byte) (io.Reader, error) {
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	for _, name := range sortedKeys(files) {
+		err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(files[name])),
+			Typeflag: tar.TypeReg, ModTime: time.Unix(0, 0)})
+		if err != nil {
+			return nil, err
+		}
+		if _, err := w.Write(files[name]); err != nil {
+			return nil, err
+		}
+	}
+	return &buf, w.Close()
+}
+
+// machines are Go's names for the processors that an engine may run on.
+var machines = map[string]elf.Machine{
+	"386": elf.EM_386, "amd64": elf.EM_X86_64, "arm": elf.EM_ARM, "arm64": elf.EM_AARCH64,
+	"ppc64le": elf.EM_PPC64, "riscv64": elf.EM_RISCV, "s390x": elf.EM_S390,
+}
+
+// CheckBinary says why an executable can not run in an image FROM scratch on this engine, which
+// would only say "no such file or directory".
+func (e *Engine) CheckBinary(path string) error {
+	f, err := elf.Open(path)
+	if err != nil {
+		return fmt.Errorf("%s is no Linux executable: %w", path, err)
+	}
+	defer f.Close()
+	if want, ok := machines[e.Arch]; ok && f.Machine != want {
+		return fmt.Errorf("%s is for %v, the engine runs %s", path, f.Machine, e.Arch)
+	}
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return fmt.Errorf("%s is not static: build it with CGO_ENABLED=0", path)
+		}
+	}
+	return nil
+}
