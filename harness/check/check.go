@@ -101,6 +101,8 @@ type Promises struct {
 	RecoveryLimit time.Duration
 	// AvailabilityLimit bounds the time without a successful operation while a majority could talk.
 	AvailabilityLimit time.Duration
+	// MinOps is how many operations must have succeeded.
+	MinOps int
 	// Restart, LeaderChange: what the plan's faults are bound to cause and must be seen.
 	Restart, LeaderChange bool
 }

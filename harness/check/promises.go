@@ -8,6 +8,6 @@ func PromisesOf(h history.Header) Promises {
 	return Promises{
 		Functions: h.Functions, Faults: h.Faults, Nodes: h.Nodes,
 		RecoveryLimit: h.RecoveryLimit, AvailabilityLimit: h.AvailabilityLimit,
-		Restart: h.Restart, LeaderChange: h.LeaderChange,
+		MinOps: h.MinOps, Restart: h.Restart, LeaderChange: h.LeaderChange,
 	}
 }

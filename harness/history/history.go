@@ -57,6 +57,8 @@ type Header struct {
 	// that it is not bounded.
 	RecoveryLimit     time.Duration `json:"recovery_limit_ns,omitempty"`
 	AvailabilityLimit time.Duration `json:"availability_limit_ns,omitempty"`
+	// MinOps is how many operations must have succeeded for the run to have tested anything.
+	MinOps int `json:"min_ops,omitempty"`
 	// Config is the whole configuration of the run, as it was saved.
 	Config json.RawMessage `json:"config,omitempty"`
 	// Extra holds the fields of a file that this version does not know.

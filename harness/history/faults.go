@@ -1,0 +1,67 @@
+package history
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+)
+
+// Fault is one fault of a run: what broke, where, from when to when.
+type Fault struct {
+	// Name is the fault's name, Step its number in the plan, Nodes who was hit.
+	Name  string
+	Step  int
+	Nodes []string
+	// Installed says that it was seen to be in effect. If it is false, it may have been.
+	Installed bool
+	// From is when it was seen to be in effect, To when it was seen to be gone; [Never] if it
+	// was not.
+	From, To time.Duration
+	// Index is the index of the operation that ends the injection.
+	Index int64
+}
+
+// faultValue is the value of the nemesis's operations, see FORMAT.md.
+type faultValue struct {
+	Step    int      `json:"step"`
+	Action  string   `json:"action"`
+	Outcome string   `json:"outcome"`
+	Nodes   []string `json:"nodes"`
+}
+
+// Faults lists the faults that were in force, in order of injection. Those that were skipped are
+// not among them. What the nemesis wrote and nobody understands is left out.
+func (h *History) Faults() []Fault {
+	var fs []Fault
+	active := map[int]int{} // by step, position in fs
+	for i := range h.Ops {
+		op := &h.Ops[i]
+		if op.Process != Nemesis || op.Type == Invoke {
+			continue
+		}
+		var v faultValue
+		if json.Unmarshal(op.Value, &v) != nil {
+			continue
+		}
+		switch {
+		case op.F == "heal" && v.Outcome == "healed":
+			for _, at := range active {
+				fs[at].To = op.Time
+			}
+			clear(active)
+		case op.F == "heal":
+		case v.Action == "inject" && v.Outcome != "skipped":
+			active[v.Step] = len(fs)
+			fs = append(fs, Fault{
+				Name: op.F, Step: v.Step, Nodes: slices.Clone(v.Nodes),
+				Installed: v.Outcome == "installed", From: op.Time, To: Never, Index: op.Index,
+			})
+		case v.Action == "heal" && v.Outcome == "healed":
+			if at, ok := active[v.Step]; ok {
+				fs[at].To = op.Time
+				delete(active, v.Step)
+			}
+		}
+	}
+	return fs
+}
