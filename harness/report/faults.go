@@ -1,6 +1,7 @@
 package report
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -66,7 +67,65 @@ func countFaults(fs []Fault) []FaultCount {
 	return counts
 }
 
+// faultValue is what the nemesis notes in the history; see the nemesis's own Value.
+type faultValue struct {
+	Step    int      `json:"step"`
+	Action  string   `json:"action"`
+	Target  string   `json:"target"`
+	Outcome string   `json:"outcome"`
+	Reason  string   `json:"reason"`
+	Nodes   []string `json:"nodes"`
+}
+
+// healAll is the function of the nemesis's operation that mends whatever is broken.
+const healAll = "heal"
+
+// faults puts the two ends of each fault together, in order of injection. An injection without an
+// outcome is indeterminate, and one that was never healed lasts until the end of the history.
 func faults(h *history.History) []Fault {
 	var fs []Fault
+	steps := map[int]int{} // by step, the position in fs
+	for i := range h.Ops {
+		op := &h.Ops[i]
+		if op.Process != history.Nemesis {
+			continue
+		}
+		var v faultValue
+		if len(op.Value) > 0 && json.Unmarshal(op.Value, &v) != nil {
+			continue
+		}
+		at, known := steps[v.Step]
+		switch ends := op.Type != history.Invoke; {
+		case op.F == healAll && ends:
+			for j := range fs {
+				fs[j].heal(v.Outcome, op.Time)
+			}
+		case op.F == healAll:
+		case v.Action == "heal" && ends && known:
+			fs[at].heal(v.Outcome, op.Time)
+		case v.Action == "heal":
+		case !ends:
+			steps[v.Step] = len(fs)
+			fs = append(fs, Fault{
+				Name: op.F, Target: v.Target, Nodes: []string{}, Outcome: Indeterminate,
+				Reason: "the history does not tell", From: op.Time, To: lastTime(h), Op: op.Index,
+			})
+		case known:
+			f := &fs[at]
+			f.Outcome, f.Reason = orElse(v.Outcome, Indeterminate), orElse(v.Reason, op.Error)
+			f.Nodes, f.Op = nonNil(v.Nodes), op.Index
+			if f.Outcome == Skipped {
+				f.To = op.Time
+			}
+		}
+	}
 	return fs
+}
+
+// heal notes that f is gone, if it was there.
+func (f *Fault) heal(outcome string, at time.Duration) {
+	if f.Healed || f.Outcome == Skipped || outcome != "healed" {
+		return
+	}
+	f.Healed, f.To = true, at
 }

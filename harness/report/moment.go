@@ -1,19 +1,37 @@
 package report
 
 import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/raftcheck/raftcheck/harness/check"
 	"github.com/raftcheck/raftcheck/harness/history"
+)
+
+const (
+	// momentCalls is how many operations a moment shows at most.
+	momentCalls = 300
+	// momentPad is the least time that is shown before and after the evidence.
+	momentPad = 250 * time.Millisecond
+	// textLimit is how many characters of an operation's values are shown.
+	textLimit = 60
 )
 
 // Moment is the part of a history that someone should look at: the operations around a violation.
 type Moment struct {
+	// Class and Text are those of the finding that it shows.
+	Class string `json:"class"`
+	Text  string `json:"text"`
 	// Key is what the violation is about; empty if it is not about one key.
 	Key string `json:"key,omitempty"`
 	// From and To bound the time that is shown.
 	From time.Duration `json:"from_ns"`
 	To   time.Duration `json:"to_ns"`
-	// Calls are the operations, in order of invocation. Cut is how many more there were.
+	// Calls are the operations that overlap with this time, in order of invocation. Operations on
+	// other keys are left out first; Cut is how many were.
 	Calls []Call `json:"calls"`
 	Cut   int    `json:"cut,omitempty"`
 }
@@ -33,8 +51,159 @@ type Call struct {
 	Error   string        `json:"error,omitempty"`
 	From    time.Duration `json:"from_ns"`
 	To      time.Duration `json:"to_ns"`
-	// Evidence says that a finding names this operation.
+	// Evidence says that the finding names this operation.
 	Evidence bool `json:"evidence,omitempty"`
 }
 
-func moment(*history.History, []call, *Report) *Moment { return nil }
+// moment finds what to look at: the first finding of a broken promise that names operations, or
+// failing that a time.
+func moment(h *history.History, calls []call, rows []check.Result) *Moment {
+	f := telling(rows)
+	if f == nil {
+		return nil
+	}
+	evidence := map[int64]bool{}
+	for _, i := range f.Ops {
+		evidence[i] = true
+	}
+	isEvidence := func(c call) bool {
+		return evidence[h.Ops[c.invoke].Index] || c.done >= 0 && evidence[h.Ops[c.done].Index]
+	}
+	m := &Moment{Class: f.Class, Text: f.Text, Key: f.Key}
+	m.bound(h, calls, f.Time, isEvidence)
+	var near []call
+	for _, c := range calls {
+		if c.to >= m.From && c.from <= m.To || isEvidence(c) {
+			near = append(near, c)
+		}
+	}
+	near, m.Cut = nearest(near, (m.From+m.To)/2, func(c call) int {
+		switch {
+		case isEvidence(c):
+			return 0
+		case h.Ops[c.invoke].Key == f.Key:
+			return 1
+		}
+		return 2
+	})
+	for _, c := range near {
+		m.Calls = append(m.Calls, show(h, c, isEvidence(c)))
+	}
+	return m
+}
+
+// telling is the finding to show, or nil.
+func telling(rows []check.Result) *check.Finding {
+	var second *check.Finding
+	for i := range rows {
+		if rows[i].Validity != check.Invalid {
+			continue
+		}
+		for j := range rows[i].Findings {
+			f := &rows[i].Findings[j]
+			if len(f.Ops) > 0 {
+				return f
+			}
+			if second == nil && f.Time > 0 {
+				second = f
+			}
+		}
+	}
+	return second
+}
+
+// bound sets the time to show: from the begin of the first evidence to the end of the last, and
+// some more. An operation that never ended counts for its begin only.
+func (m *Moment) bound(h *history.History, calls []call, at time.Duration,
+	isEvidence func(call) bool) {
+	first := true
+	widen := func(d time.Duration) {
+		if first {
+			m.From, m.To, first = d, d, false
+		}
+		m.From, m.To = min(m.From, d), max(m.To, d)
+	}
+	for _, c := range calls {
+		if !isEvidence(c) {
+			continue
+		}
+		widen(c.from)
+		if c.outcome != history.Info {
+			widen(c.to)
+		}
+	}
+	if first {
+		widen(at)
+	}
+	pad := max(momentPad, (m.To-m.From)/4)
+	m.From, m.To = max(m.From-pad, 0), min(m.To+pad, max(lastTime(h), m.To))
+}
+
+// nearest keeps the momentCalls calls of least rank and, among equals, nearest to the middle, in
+// their former order. It also says how many it left out.
+func nearest(calls []call, middle time.Duration, rank func(call) int) ([]call, int) {
+	if len(calls) <= momentCalls {
+		return calls, 0
+	}
+	cut := len(calls) - momentCalls
+	far := func(c call) time.Duration { return max(c.from-middle, middle-c.from) }
+	slices.SortStableFunc(calls, func(a, b call) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(far(a), far(b)))
+	})
+	calls = calls[:momentCalls]
+	slices.SortFunc(calls, func(a, b call) int { return cmp.Compare(a.invoke, b.invoke) })
+	return calls, cut
+}
+
+func show(h *history.History, c call, evidence bool) Call {
+	op := h.Ops[c.invoke]
+	s := Call{
+		Index: op.Index, Done: -1, Process: op.Process, Node: op.Node, Key: op.Key,
+		Outcome: c.outcome, From: c.from, To: c.to, Evidence: evidence,
+	}
+	var answer json.RawMessage
+	if c.done >= 0 {
+		done := h.Ops[c.done]
+		s.Done, s.Error = done.Index, clip(done.Error)
+		s.Node = orElse(s.Node, done.Node)
+		if done.Type == history.Ok {
+			answer = done.Value
+		}
+	}
+	s.Text = callText(op.F, op.Value, answer)
+	return s
+}
+
+// callText writes an operation in a few characters. An answer that only repeats the argument is
+// left out; a null that was asked for says nothing, and one that was answered says "nothing".
+func callText(f string, arg, answer json.RawMessage) string {
+	a, b := valueText(arg), valueText(answer)
+	if len(arg) > 0 && a != "nothing" {
+		f += " " + a
+	}
+	if len(answer) > 0 && string(arg) != string(answer) {
+		f += " = " + b
+	}
+	return clip(f)
+}
+
+// valueText writes a JSON value the way a person would: no quotes around a word, no braces around
+// an only field.
+func valueText(raw json.RawMessage) string {
+	s := string(raw)
+	if s == "null" {
+		return "nothing"
+	}
+	var str string
+	if json.Unmarshal(raw, &str) == nil {
+		return str
+	}
+	return strings.NewReplacer(`"`, "", `{`, "", `}`, "", `,`, ", ", `:`, ": ").Replace(s)
+}
+
+func clip(s string) string {
+	if r := []rune(s); len(r) > textLimit {
+		return string(r[:textLimit-3]) + "..."
+	}
+	return s
+}

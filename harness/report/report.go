@@ -8,9 +8,13 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
 	"io/fs"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/raftcheck/raftcheck/harness/check"
@@ -21,7 +25,8 @@ import (
 // changes when one is removed or means something else. See docs/REPORT_JSON.md.
 const Schema = 1
 
-// Run says how a run was made. Whatever is not known stays empty and is not shown.
+// Run says how a run was made. What is left empty is taken from the header of the history; what is
+// not known even there is not shown.
 type Run struct {
 	// ID is the run's name in the store.
 	ID string `json:"id"`
@@ -112,7 +117,7 @@ func Build(in Input) *Report {
 	}
 	r := &Report{
 		Schema: Schema, Verdict: in.Verdict, Why: in.Why, Failure: in.Failure,
-		Interrupted: in.Interrupted, Complete: h.Complete, Run: in.Run,
+		Interrupted: in.Interrupted, Complete: h.Complete, Run: in.Run.fill(h.Header),
 		Properties: nonNil(in.Results),
 	}
 	for _, res := range in.Results {
@@ -127,10 +132,37 @@ func Build(in Input) *Report {
 	r.Faults = nonNil(faults(h))
 	r.Leaders = leaders(h)
 	r.Figures = figures(h, calls, r.Faults)
-	r.Moment = moment(h, calls, r)
+	r.Figures.Terms, r.Figures.LeaderChanges = elections(r.Leaders)
+	r.Moment = moment(h, calls, in.Results)
 	r.series = newSeries(h, calls)
-	r.logs = readLogs(in.Dir, in.Run.Nodes)
+	r.logs = readLogs(in.Dir, r.Run.Nodes)
 	return r
+}
+
+// fill takes what is not known from the header of the history, so that a history that came alone
+// tells as much as it can.
+func (run Run) fill(h history.Header) Run {
+	run.ID = orElse(run.ID, h.Run)
+	run.System = orElse(run.System, h.System)
+	run.Workload = orElse(run.Workload, h.Workload)
+	run.Seed = cmp.Or(run.Seed, h.Seed)
+	if run.Started.IsZero() {
+		run.Started = h.Started
+	}
+	if len(run.Nodes) == 0 {
+		run.Nodes = h.Nodes
+	}
+	if len(run.Faults) == 0 {
+		run.Faults = h.Faults
+	}
+	if run.Image == "" && len(h.Images) > 0 {
+		images := slices.Sorted(maps.Values(h.Images))
+		run.Image = strings.Join(slices.Compact(images), ", ")
+	}
+	if len(run.Versions) == 0 && h.Raftcheck != "" {
+		run.Versions = map[string]string{"raftcheck": h.Raftcheck}
+	}
+	return run
 }
 
 // WriteJSON writes report.json.

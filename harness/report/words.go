@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -140,3 +141,5 @@ func stableByTime[T any](s []T, at func(T) time.Duration) {
 }
 
 func list(names []string) string { return strings.Join(names, ", ") }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
