@@ -24,6 +24,9 @@ import (
 // downTimeout bounds a teardown, whatever the context of the caller says.
 const downTimeout = 60 * time.Second
 
+// bootGrace is how long every process must have lived before a cluster counts as up.
+const bootGrace = 50 * time.Millisecond
+
 // dockerCluster is a cluster of pods.
 type dockerCluster struct {
 	engine   *Engine
@@ -86,7 +89,10 @@ func (c *dockerCluster) up(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	for _, n := range c.nodes { // one that died while the others came up is no cluster
+	// A process that can not start at all, for want of a flag say, needs a moment to find out. Told
+	// here, with its last words, it spares its user the wait for a node that never becomes ready.
+	pause(ctx, bootGrace)
+	for _, n := range c.nodes {
 		if err := c.pods[n.ID].mustRun(ctx); err != nil {
 			return fmt.Errorf("node %s: %w", n.ID, err)
 		}

@@ -27,6 +27,7 @@ const (
 type look struct {
 	ID    string            `json:"id"`
 	Boot  int               `json:"boot"`  // how often the node has started on this disk
+	Line  int               `json:"line"`  // from 1 at each start
 	Recv  map[string]uint64 `json:"recv"`  // pings that arrived, by sender
 	Acked map[string]uint64 `json:"acked"` // own pings that were answered, by receiver
 	Dials map[string]uint64 `json:"dials"` // connections made, by receiver
@@ -45,6 +46,7 @@ func runNode(ctx context.Context, args []string) error {
 	id := fs.String("id", "", "name of the node")
 	listen := fs.String("listen", "", "address to listen on")
 	data := fs.String("data", "", "directory that survives")
+	die := fs.String("die", "", "last words, to be said at once")
 	peers := map[string]string{}
 	fs.Func("peer", "name=address of a peer", func(s string) error {
 		name, addr, ok := strings.Cut(s, "=")
@@ -56,6 +58,9 @@ func runNode(ctx context.Context, args []string) error {
 	})
 	if err := fs.Parse(args); err != nil {
 		return err
+	}
+	if *die != "" {
+		return errors.New(*die)
 	}
 	boot, err := countBoot(*data)
 	if err != nil {
@@ -106,6 +111,7 @@ func (n *node) print(ctx context.Context) error {
 	defer t.Stop()
 	for {
 		n.mu.Lock()
+		n.seen.Line++
 		err := enc.Encode(n.seen)
 		n.mu.Unlock()
 		if err != nil {

@@ -1,0 +1,122 @@
+// Package clustertest is the suite that every cluster.Runtime must pass: whatever the harness
+// relies on when it breaks a cluster, and whatever a fault claims to have done, is seen here from
+// the outside, in what the nodes themselves write.
+//
+// The nodes are testnode, a program that pings its peers without end and prints what came through.
+// A runtime that runs no programs passes the part of the suite that needs none.
+package clustertest
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/raftcheck/raftcheck/harness/cluster"
+	"github.com/raftcheck/raftcheck/harness/sut"
+)
+
+// patience is how long a condition may take to come true before a test fails. It is long, since
+// nothing is learned from a busy machine.
+const patience = 30 * time.Second
+
+// Config says what the runtime under test can do.
+type Config struct {
+	// New makes the runtime; it is called once for each test.
+	New func(t *testing.T) cluster.Runtime
+	// Image is what the nodes run: testnode, in the form that the runtime takes. Empty for a
+	// runtime that runs no programs.
+	Image string
+	// System is used instead of [System] where Image is empty.
+	System sut.System
+	// Left lists what is still there of a run; nil if the runtime can leave nothing.
+	Left func(ctx context.Context, run string) ([]string, error)
+}
+
+// programs says whether the nodes are testnode.
+func (c Config) programs() bool { return c.Image != "" }
+
+// Run runs the suite.
+func Run(t *testing.T, cfg Config) {
+	t.Run("Boot", func(t *testing.T) { testBoot(t, cfg) })
+	t.Run("Pause", func(t *testing.T) { testPause(t, cfg) })
+	t.Run("KillAndStart", func(t *testing.T) { testKillAndStart(t, cfg) })
+	t.Run("CutOneWay", func(t *testing.T) { testCutOneWay(t, cfg) })
+	t.Run("CutOutlivesKill", func(t *testing.T) { testCutOutlivesKill(t, cfg) })
+	t.Run("Exits", func(t *testing.T) { testExits(t, cfg) })
+	t.Run("Logs", func(t *testing.T) { testLogs(t, cfg) })
+	t.Run("Driver", func(t *testing.T) { testDriver(t, cfg) })
+	t.Run("Down", func(t *testing.T) { testDown(t, cfg) })
+	t.Run("DiesAtBoot", func(t *testing.T) { testDiesAtBoot(t, cfg) })
+}
+
+// up brings a cluster of n nodes up for one test, and takes it down at its end.
+func up(t *testing.T, cfg Config, n int) (cluster.Cluster, cluster.Spec) {
+	t.Helper()
+	spec := NewSpec(t, cfg, n)
+	c, err := cfg.New(t).Up(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Down(context.Background()); err != nil {
+			t.Errorf("take the cluster down: %v", err)
+		}
+	})
+	return c, spec
+}
+
+// NewSpec is the specification of a cluster of n testnodes, with a run of its own.
+func NewSpec(t testing.TB, cfg Config, n int) cluster.Spec {
+	spec := cluster.Spec{
+		Run:    fmt.Sprintf("test-%s-%x", filepath.Base(t.Name()), time.Now().UnixNano()),
+		System: cfg.System, Image: cfg.Image, Nodes: n, LogDir: t.TempDir(),
+	}
+	if cfg.programs() {
+		spec.System = System{}
+	}
+	return spec
+}
+
+// needPrograms skips a test that looks into the nodes.
+func needPrograms(t *testing.T, cfg Config) {
+	t.Helper()
+	if !cfg.programs() {
+		t.Skip("this runtime runs no programs")
+	}
+}
+
+// eventually waits until ok says nil, and fails with its last error otherwise.
+func eventually(t *testing.T, what string, ok func() error) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		err := ok()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %v", what, err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func mustState(t *testing.T, h cluster.Host, want cluster.State) {
+	t.Helper()
+	got, err := h.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != want {
+		t.Fatalf("state: got %s, want %s", got, want)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,71 @@
+package docker
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"testing"
+
+	"github.com/raftcheck/raftcheck/harness/cluster"
+	"github.com/raftcheck/raftcheck/harness/cluster/clustertest"
+)
+
+// testEngine connects to the engine, and skips the test where there is none.
+func testEngine(t testing.TB) *Engine {
+	t.Helper()
+	e, err := Connect(t.Context(), slog.New(slog.NewTextHandler(testWriter{t}, nil)))
+	if err != nil {
+		if os.Getenv("RAFTCHECK_REQUIRE_DOCKER") == "1" {
+			t.Fatalf("RAFTCHECK_REQUIRE_DOCKER=1, but %v", err)
+		}
+		t.Skipf("needs a Docker engine: %v", err)
+	}
+	t.Cleanup(func() { e.Close() })
+	return e
+}
+
+type testWriter struct{ testing.TB }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.Log(string(p))
+	return len(p), nil
+}
+
+// testImage is testnode's: node, driver and agent in one.
+func testImage(t testing.TB, e *Engine) string {
+	t.Helper()
+	checkout, err := FindCheckout(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, err := e.BuildGoImage(t.Context(), GoBuild{Checkout: checkout,
+		Package: "./harness/cluster/clustertest/testnode"}, ImageSpec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ref
+}
+
+func testRuntime(t testing.TB, e *Engine, image string) *Runtime {
+	return New(e, Config{ToolImage: image, Log: e.log})
+}
+
+// left lists what there still is of a run.
+func (e *Engine) left(ctx context.Context, run string) ([]string, error) {
+	found, err := e.list(ctx, run)
+	var names []string
+	for _, f := range found {
+		names = append(names, f.String())
+	}
+	return names, err
+}
+
+func TestRuntime(t *testing.T) {
+	e := testEngine(t)
+	image := testImage(t, e)
+	clustertest.Run(t, clustertest.Config{
+		New:   func(t *testing.T) cluster.Runtime { return testRuntime(t, e, image) },
+		Image: image,
+		Left:  e.left,
+	})
+}
