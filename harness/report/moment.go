@@ -175,14 +175,17 @@ func show(h *history.History, c call, evidence bool) Call {
 }
 
 // callText writes an operation in a few characters. An answer that only repeats the argument is
-// left out; a null that was asked for says nothing, and one that was answered says "nothing".
+// left out, and so is a null, unless nothing was given: then it says that nothing was found.
 func callText(f string, arg, answer json.RawMessage) string {
-	a, b := valueText(arg), valueText(answer)
-	if len(arg) > 0 && a != "nothing" {
-		f += " " + a
+	given := len(arg) > 0 && string(arg) != "null"
+	if given {
+		f += " " + valueText(arg)
 	}
-	if len(answer) > 0 && string(arg) != string(answer) {
-		f += " = " + b
+	switch {
+	case len(answer) == 0, string(answer) == string(arg) && given:
+	case string(answer) == "null" && given:
+	default:
+		f += " = " + valueText(answer)
 	}
 	return clip(f)
 }

@@ -24,10 +24,10 @@ const (
 // sheet to reckon with.
 type page struct {
 	*Report
-	Headline, Tone, Mark, Because, About string
-	CSS                                  template.CSS
-	JS                                   template.JS
-	Script                               string
+	Headline, Tone, Shape, Because, About string
+	CSS                                   template.CSS
+	JS                                    template.JS
+	Script                                string
 
 	Rows     []pageRow
 	Findings []pageFinding
@@ -35,7 +35,9 @@ type page struct {
 	Moment   *pageMoment
 	Charts   *charts
 	Nodes    []nodeLane
-	Span     int64 // of the whole run, in microseconds
+	Broken   [][]bar // the faults of the whole run
+	Mark     int64   // where the violation is; -1 if there is none
+	Span     int64   // of the whole run, in microseconds
 	Ticks    []tick
 	FaultCut int
 	Logs     []nodeLog
@@ -69,9 +71,9 @@ func newPage(r *Report) *page {
 		CSS: template.CSS(pageCSS), JS: template.JS(pageJS), Script: scriptHash(),
 		Span: max(micros(r.Figures.Duration), 1), Logs: r.logs,
 	}
-	p.Tone, p.Mark = tone(r.Verdict)
+	p.Tone, p.Shape = tone(r.Verdict)
 	if r.Failure != "" && r.Verdict != check.Invalid {
-		p.Tone, p.Mark = tone(check.Unknown)
+		p.Tone, p.Shape = tone(check.Unknown)
 	}
 	for _, res := range r.Properties {
 		row := pageRow{Result: res, Word: word(res.Validity), Note: res.Summary}
@@ -86,6 +88,17 @@ func newPage(r *Report) *page {
 	p.findings(r)
 	p.Charts = newCharts(r)
 	p.Nodes = nodeLanes(r)
+	p.Mark = -1
+	if r.Moment != nil {
+		p.Mark = micros((r.Moment.From + r.Moment.To) / 2)
+	}
+	var bars []bar
+	for _, f := range p.ShownFaults() {
+		if f.Outcome != Skipped {
+			bars = append(bars, faultBar(f))
+		}
+	}
+	p.Broken = pack(bars)
 	p.FaultCut = max(len(r.Faults)-pageFaults, 0)
 	p.Plan = planText(r.Run.Plan)
 	p.Facts = facts(r)
@@ -318,7 +331,9 @@ type processLane struct {
 // opBar is an operation on the time line.
 type opBar struct {
 	Call
-	A, B   int64
+	A, B int64
+	// N is where the next operation of the lane begins: the label may go on until there.
+	N      int64
 	Hint   string
 	Other  bool
 	Shape  string
@@ -373,9 +388,30 @@ func (p *pageMoment) lanes(m *Moment) {
 		}
 	}
 	slices.Sort(p.Keys)
+	for i := range p.Lanes {
+		p.Lanes[i].finish(p.A + 2*p.Span)
+	}
 	slices.SortStableFunc(p.Lanes, func(a, b processLane) int {
 		return compareProcess(a.Ops[0].Process, b.Ops[0].Process)
 	})
+}
+
+// finish names the lane, and gives the operations that are shown at first room for their labels.
+func (l *processLane) finish(end int64) {
+	node := l.Ops[0].Node
+	for i := len(l.Ops) - 1; i >= 0; i-- {
+		o := &l.Ops[i]
+		if o.Node != node {
+			node = ""
+		}
+		o.N = max(end, o.B, o.A+1)
+		if !o.Other {
+			end = o.A
+		}
+	}
+	if node != "" {
+		l.Process += " on " + node
+	}
 }
 
 func compareProcess(a, b history.Process) int { return int(min(max(a-b, -1), 1)) }

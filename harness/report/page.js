@@ -84,7 +84,7 @@
 
     // What is known of the operation under the pointer is told below the line.
     const tell = (e) => {
-      const bar = e.target.closest && e.target.closest(".bar");
+      const bar = e.target.closest && e.target.closest(".bar, .op");
       if (bar) $("hint").textContent = bar.title;
     };
     for (const kind of ["pointerover", "click", "focusin"]) line.addEventListener(kind, tell);
@@ -92,11 +92,17 @@
     const filter = $("filter");
     const apply = () => {
       for (const lane of line.querySelectorAll(".proc")) {
+        // From the last to the first: a label may go on until the next operation that is shown.
+        let next = whole.from + 2 * whole.span;
         let any = false;
-        for (const op of lane.querySelectorAll(".op")) {
+        for (const op of [...lane.querySelectorAll(".op")].reverse()) {
           op.hidden = filter.value !== "" && op.dataset.key !== filter.value &&
             !op.classList.contains("evidence");
-          any = any || !op.hidden;
+          if (op.hidden) continue;
+          const a = +op.style.getPropertyValue("--a");
+          op.style.setProperty("--n", Math.max(next, +op.style.getPropertyValue("--b"), a + 1));
+          next = a;
+          any = true;
         }
         lane.hidden = !any;
       }
