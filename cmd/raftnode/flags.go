@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/raftcheck/raftcheck/node/server"
+)
+
+// parse reads flags, and environment variables for those that are not given. done says that there is
+// nothing to run; then code is the exit code.
+func parse(args []string, stdout, stderr io.Writer) (cfg server.Config, code int, done bool) {
+	fs := flag.NewFlagSet("raftnode", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	var id, peers, voters, level string
+	var clientPort, peerPort int
+	fs.StringVar(&id, "id", "", "this node's `name`: n and a number from 1")
+	fs.StringVar(&peers, "peers", "", "the members, itself included: `id=host,…`; "+
+		"host:peerport:clientport where the ports differ")
+	fs.StringVar(&voters, "voters", "", "those peers that vote at the first start, `id,…`; all if empty")
+	fs.StringVar(&cfg.Cluster, "cluster", server.DefaultCluster, "`name` of the cluster")
+	fs.StringVar(&cfg.Data, "data", "/data", "data `directory`")
+	fs.StringVar(&cfg.Listen, "listen", "", "`address` to bind; all if empty")
+	fs.IntVar(&clientPort, "client-port", server.DefaultClientPort, "HTTP API `port`")
+	fs.IntVar(&peerPort, "peer-port", server.DefaultPeerPort, "`port` for Raft traffic")
+	fs.DurationVar(&cfg.Heartbeat, "heartbeat", server.DefaultHeartbeat, "leader's heartbeat interval")
+	fs.DurationVar(&cfg.ElectionTimeout, "election-timeout", server.DefaultElectionTimeout,
+		"the shortest election timeout; the longest is twice that")
+	fs.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	err := fs.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(stdout, usage)
+		fs.SetOutput(stdout)
+		fs.PrintDefaults()
+		return cfg, exitOK, true
+	}
+	if err == nil {
+		err = fromEnvironment(fs)
+	}
+	if err == nil && fs.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	if err == nil {
+		err = fill(&cfg, id, peers, voters, level, peerPort, clientPort, stdout, stderr)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "raftnode: %s\nhint: raftnode --help\n",
+			strings.ReplaceAll(err.Error(), "\n", "\nraftnode: "))
+		return cfg, exitUsage, true
+	}
+	return cfg, exitOK, false
+}
+
+// fromEnvironment sets the flags that were not given from RAFTNODE_… variables.
+func fromEnvironment(fs *flag.FlagSet) error {
+	given := map[string]bool{}
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	var errs []error
+	fs.VisitAll(func(f *flag.Flag) {
+		name := "RAFTNODE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if value := os.Getenv(name); value != "" && !given[f.Name] {
+			if err := fs.Set(f.Name, value); err != nil {
+				errs = append(errs, fmt.Errorf("%s=%q: %w", name, value, err))
+			}
+		}
+	})
+	return errors.Join(errs...)
+}
+
+func fill(cfg *server.Config, id, peers, voters, level string, peerPort, clientPort int,
+	stdout, stderr io.Writer,
+) error {
+	var errs []error
+	var err error
+	if id == "" {
+		errs = append(errs, errors.New("--id is missing"))
+	} else if cfg.ID, err = server.ParseID(id); err != nil {
+		errs = append(errs, err)
+	}
+	if peers == "" {
+		errs = append(errs, errors.New("--peers is missing"))
+	} else if cfg.Peers, err = server.ParsePeers(peers, peerPort, clientPort); err != nil {
+		errs = append(errs, err)
+	}
+	if cfg.Voters, err = server.ParseIDs(voters); err != nil {
+		errs = append(errs, err)
+	}
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		errs = append(errs, err)
+	}
+	cfg.Trace = stdout
+	cfg.Log = slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: l})).With("node", id)
+	if len(errs) == 0 {
+		errs = append(errs, cfg.Validate())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,157 @@
+package server
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/raftcheck/raftcheck/node/kv"
+	"github.com/raftcheck/raftcheck/node/raft"
+)
+
+// inbox collects inputs for the core loop. Whoever has something adds it and goes on; the loop takes
+// everything at once, so that requests that come in together are appended, sent and synced together.
+type inbox struct {
+	mu sync.Mutex // guards batch and closed
+	batch
+	closed bool
+	wake   chan struct{}
+}
+
+// batch is what the loop takes from the inbox.
+type batch struct {
+	messages  []raft.Message
+	writes    []*write
+	reads     []*read
+	calls     []func(*loop)
+	persisted raft.Ticket
+	applied   raft.Index
+}
+
+func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
+
+// take moves what there is into b, of which the slices are used again.
+func (in *inbox) take(b *batch) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	clear(b.messages)
+	clear(b.writes)
+	clear(b.reads)
+	clear(b.calls)
+	*b, in.batch = in.batch, batch{
+		messages: b.messages[:0], writes: b.writes[:0], reads: b.reads[:0], calls: b.calls[:0],
+		persisted: in.persisted, applied: in.applied,
+	}
+}
+
+func (in *inbox) addMessages(m []raft.Message) {
+	in.mu.Lock()
+	in.messages = append(in.messages, m...)
+	in.mu.Unlock()
+	signal(in.wake)
+}
+
+func (in *inbox) setPersisted(t raft.Ticket) {
+	in.mu.Lock()
+	in.persisted = t
+	in.mu.Unlock()
+	signal(in.wake)
+}
+
+func (in *inbox) setApplied(i raft.Index) {
+	in.mu.Lock()
+	in.applied = i
+	in.mu.Unlock()
+	signal(in.wake)
+}
+
+// addWrite queues a write, or says why not; then it has not been queued.
+func (in *inbox) addWrite(w *write) *Error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.closed {
+		return errStopping()
+	}
+	if len(in.writes) >= maxQueued {
+		return errOverloaded()
+	}
+	in.writes = append(in.writes, w)
+	signal(in.wake)
+	return nil
+}
+
+func (in *inbox) addRead(r *read) *Error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.closed {
+		return errStopping()
+	}
+	if len(in.reads) >= maxQueued {
+		return errOverloaded()
+	}
+	in.reads = append(in.reads, r)
+	signal(in.wake)
+	return nil
+}
+
+// call runs f on the loop, which owns the core; false if the loop takes nothing any more.
+func (in *inbox) call(f func(*loop)) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.closed {
+		return false
+	}
+	in.calls = append(in.calls, f)
+	signal(in.wake)
+	return true
+}
+
+// close refuses requests from now on; messages and completions still come in.
+func (in *inbox) close() {
+	in.mu.Lock()
+	in.closed = true
+	in.mu.Unlock()
+	signal(in.wake)
+}
+
+// maxQueued bounds how many requests wait for the loop, of each kind.
+const maxQueued = 16 << 10
+
+// write is a command on its way. Its answer comes once, on done.
+type write struct {
+	data  []byte
+	term  raft.Term
+	state atomic.Int32
+	done  chan answer // of capacity 1
+}
+
+// answer is the result of a command, or why there is none.
+type answer struct {
+	kv.Result
+	index raft.Index
+	err   *Error
+}
+
+// The states of a write. Until it is taken, whoever waits may give it up for good: then it is
+// certain that it never enters the log.
+const (
+	stateQueued int32 = iota
+	stateTaken
+	stateAbandoned
+)
+
+func newWrite(data []byte) *write { return &write{data: data, done: make(chan answer, 1)} }
+
+func (w *write) take() bool    { return w.state.CompareAndSwap(stateQueued, stateTaken) }
+func (w *write) abandon() bool { return w.state.CompareAndSwap(stateQueued, stateAbandoned) }
+
+func (w *write) fail(err *Error) { w.done <- answer{err: err} }
+
+// read is a linearizable read on its way.
+type read struct {
+	key  string
+	done chan answer // of capacity 1
+}
+
+func newRead(key string) *read { return &read{key: key, done: make(chan answer, 1)} }
+
+func (r *read) fail(err *Error) { r.done <- answer{err: err} }

@@ -1,0 +1,280 @@
+// Package server runs a node for real: it drives the core of node/raft with a disk, a network and a
+// clock, keeps the state machine, and serves clients over HTTP. API.md, one folder up, is the
+// contract with clients.
+package server
+
+import (
+	"context"
+	crand "crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/raftcheck/raftcheck/node/kv"
+	"github.com/raftcheck/raftcheck/node/peer"
+	"github.com/raftcheck/raftcheck/node/raft"
+	"github.com/raftcheck/raftcheck/node/wal"
+)
+
+// Server is a running node.
+type Server struct {
+	cfg      Config
+	log      *slog.Logger
+	identity Identity
+
+	listeners listeners
+	wal       *wal.Log
+	transport *peer.Transport
+	inbox     *inbox
+	loop      *loop
+	disk      *disk
+	applier   *applier
+	tracer    *tracer
+	http      *http.Server
+
+	wg       sync.WaitGroup
+	failOnce sync.Once
+	failed   chan struct{} // closed when the node cannot go on; then err says why
+	err      error
+	stopOnce sync.Once
+	stopErr  error
+}
+
+type listeners struct{ client, peer net.Listener }
+
+func (l listeners) close() error { return errors.Join(l.client.Close(), l.peer.Close()) }
+
+// DiskError says that the disk failed: the node does not know what is on it and has stopped.
+type DiskError struct{ Err error }
+
+func (e *DiskError) Error() string { return "disk failed: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *DiskError) Unwrap() error { return e.Err }
+
+// Start brings a node up: it binds its ports first, so that nobody is refused while the log is read,
+// recovers, and begins to take part.
+func Start(cfg Config) (*Server, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		cfg: cfg, log: cfg.Log, inbox: newInbox(), failed: make(chan struct{}),
+	}
+	var err error
+	if s.listeners, err = bind(cfg); err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	node, err := s.recover()
+	if err != nil {
+		return nil, errors.Join(err, s.listeners.close())
+	}
+	s.assemble(node, start)
+	return s, nil
+}
+
+func bind(cfg Config) (listeners, error) {
+	self := cfg.self()
+	p, err := net.Listen("tcp", net.JoinHostPort(cfg.Listen, strconv.Itoa(self.PeerPort)))
+	if err != nil {
+		return listeners{}, fmt.Errorf("listen for peers: %w", err)
+	}
+	c, err := net.Listen("tcp", net.JoinHostPort(cfg.Listen, strconv.Itoa(self.ClientPort)))
+	if err != nil {
+		return listeners{}, errors.Join(fmt.Errorf("listen for clients: %w", err), p.Close())
+	}
+	return listeners{c, p}, nil
+}
+
+// recover reads the data directory and makes the core of it.
+func (s *Server) recover() (*raft.Node, error) {
+	if err := os.MkdirAll(s.cfg.Data, 0o750); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	fsys := wal.OSDir(s.cfg.Data)
+	var err error
+	if s.identity, err = loadIdentity(fsys, s.cfg); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.cfg.Data, err)
+	}
+	incarnation, err := s.identity.incarnation()
+	if err != nil {
+		return nil, err
+	}
+	voters, err := s.identity.voters()
+	if err != nil {
+		return nil, err
+	}
+	log, found, err := wal.Open(fsys, wal.Options{
+		Owner:       wal.Owner{ID: s.cfg.ID, Incarnation: incarnation},
+		SegmentSize: s.cfg.SegmentSize,
+		Background:  func(f func()) { go f() },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.cfg.Data, err)
+	}
+	s.wal = log
+	if found.TornBytes > 0 {
+		s.log.Warn("removed an unfinished write from the end of the log", "bytes", found.TornBytes)
+	}
+	rng, err := newRand()
+	if err != nil {
+		return nil, errors.Join(err, log.Abandon())
+	}
+	node, err := raft.New(1, raft.Options{
+		ID: s.cfg.ID, Rand: rng,
+		Heartbeat:       raft.Time(s.cfg.Heartbeat),
+		ElectionTimeout: raft.Time(s.cfg.ElectionTimeout),
+	}, raft.Restored{
+		HardState: found.HardState, Entries: found.Entries,
+		Snapshot: raft.SnapshotMeta{Config: raft.Config{Voters: voters}},
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", s.cfg.Data, err), log.Abandon())
+	}
+	s.log.Info("recovered", "term", found.HardState.Term, "entries", len(found.Entries),
+		"clean", found.Clean)
+	return node, nil
+}
+
+func newRand() (*rand.Rand, error) {
+	var seed [16]byte
+	if _, err := crand.Read(seed[:]); err != nil {
+		return nil, err
+	}
+	return rand.New(rand.NewPCG(
+		binary.LittleEndian.Uint64(seed[:8]), binary.LittleEndian.Uint64(seed[8:]))), nil
+}
+
+// assemble starts the goroutines.
+func (s *Server) assemble(node *raft.Node, start time.Time) {
+	incarnation, _ := s.identity.incarnation() // has been looked at
+	addrs := map[raft.ID]string{}
+	for _, p := range s.cfg.Peers {
+		if p.ID != s.cfg.ID {
+			addrs[p.ID] = p.PeerAddr()
+		}
+	}
+	s.tracer = newTracer(s.cfg.Trace, s.cfg.ID, start, s.log)
+	s.transport = peer.Start(peer.Options{
+		ID: s.cfg.ID, Incarnation: incarnation, Cluster: s.cfg.Cluster,
+		Addr: s.cfg.self().PeerAddr(), Peers: addrs, Listener: s.listeners.peer,
+		Receive: s.inbox.addMessages, Log: s.log,
+	})
+	s.disk = newDisk(s.wal, s.transport, s.inbox, func(err error) { s.fail(&DiskError{err}) })
+	s.applier = newApplier(kv.New(), s.inbox)
+	s.loop = &loop{
+		node: node, inbox: s.inbox, disk: s.disk, applier: s.applier, transport: s.transport,
+		tracer: s.tracer, start: start, reads: map[uint64][]*read{},
+		patience: raft.Time(4 * s.cfg.ElectionTimeout),
+		stop:     make(chan struct{}), stopped: make(chan struct{}),
+	}
+	s.http = &http.Server{
+		Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	s.wg.Go(s.disk.run)
+	s.wg.Go(s.applier.run)
+	s.wg.Go(s.loop.run)
+	s.wg.Go(func() {
+		if err := s.http.Serve(s.listeners.client); !errors.Is(err, http.ErrServerClosed) {
+			s.fail(fmt.Errorf("serve clients: %w", err))
+		}
+	})
+}
+
+func (s *Server) fail(err error) {
+	s.failOnce.Do(func() {
+		s.err = err
+		close(s.failed)
+	})
+}
+
+// Failed is closed when the node cannot go on; Err then says why. It still has to be stopped.
+func (s *Server) Failed() <-chan struct{} { return s.failed }
+
+// Err is why the node cannot go on; a [DiskError] if the disk is to blame. nil while it can.
+func (s *Server) Err() error {
+	select {
+	case <-s.failed:
+		return s.err
+	default:
+		return nil
+	}
+}
+
+// Write takes a command through the log and waits for its result.
+func (s *Server) Write(c kv.Command, timeout time.Duration) answer {
+	w := newWrite(c.Encode())
+	if err := s.inbox.addWrite(w); err != nil {
+		return answer{err: err}
+	}
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case a := <-w.done:
+		return a
+	case <-timer.C:
+		return answer{err: errTimeout(w.abandon())}
+	}
+}
+
+// Read reads a key, linearizably.
+func (s *Server) Read(key string, timeout time.Duration) answer {
+	r := newRead(key)
+	if err := s.inbox.addRead(r); err != nil {
+		return answer{err: err}
+	}
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case a := <-r.done:
+		return a
+	case <-timer.C:
+		return answer{err: errReadAborted()}
+	}
+}
+
+// Stop ends the node in good order: requests under way are answered as long as ctx allows, new ones
+// are refused, and everything is on disk when it returns.
+func (s *Server) Stop(ctx context.Context) error {
+	s.stopOnce.Do(func() {
+		s.inbox.close()
+		err := s.http.Shutdown(ctx)
+		if err != nil {
+			err = errors.Join(err, s.http.Close())
+		}
+		s.stopErr = errors.Join(err, s.end(s.wal.Close))
+	})
+	return s.stopErr
+}
+
+// Kill ends the node as a crash would: nothing is finished, nothing is marked.
+func (s *Server) Kill() {
+	s.stopOnce.Do(func() {
+		s.inbox.close()
+		_ = s.http.Close()
+		s.stopErr = s.end(s.wal.Abandon)
+	})
+}
+
+func (s *Server) end(closeLog func() error) error {
+	close(s.loop.stop)
+	<-s.loop.stopped
+	s.disk.close()
+	s.applier.close()
+	s.tracer.add([]raft.Event{{Kind: "stop"}})
+	s.tracer.close()
+	err := errors.Join(s.transport.Close(), closeLog())
+	s.wg.Wait()
+	return err
+}
