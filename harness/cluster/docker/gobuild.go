@@ -55,23 +55,19 @@ type GoBuild struct {
 }
 
 // Build compiles a static binary for the engine's processor and calls use with its path, which is
-// valid only until use returns. The binary is kept in the user's cache directory, so that go has
-// nothing to do where nothing changed.
+// valid only until use returns. Without an overlay the binary is kept in the user's cache directory,
+// so that go has nothing to do where nothing changed.
 func (e *Engine) Build(ctx context.Context, b GoBuild, use func(binary string) error) error {
 	goTool, err := exec.LookPath("go")
 	if err != nil {
 		return &Error{Problem: "compile " + b.Package, Err: err,
 			Advice: "install Go, or name an image with --image"}
 	}
-	dir, err := e.buildDir(b)
+	dir, leave, err := e.buildDir(b)
 	if err != nil {
 		return fmt.Errorf("compile %s: %w", b.Package, err)
 	}
-	unlock, err := lockDir(dir)
-	if err != nil {
-		return fmt.Errorf("compile %s: %w", b.Package, err)
-	}
-	defer unlock()
+	defer leave()
 	binary := filepath.Join(dir, path.Base(b.Package))
 	args := []string{"build", "-trimpath", "-ldflags=-s -w", "-o", binary}
 	if b.Overlay != "" {
@@ -93,15 +89,23 @@ func (e *Engine) Build(ctx context.Context, b GoBuild, use func(binary string) e
 	return use(binary)
 }
 
-// buildDir is where the binary of b is kept: one place for each checkout, package and overlay.
-func (e *Engine) buildDir(b GoBuild) (string, error) {
+// buildDir makes the directory for the binary of b, and gives it to nobody else until leave.
+func (e *Engine) buildDir(b GoBuild) (dir string, leave func(), err error) {
+	if b.Overlay != "" { // changed sources are compiled once
+		dir, err = os.MkdirTemp("", "raftcheck-build-")
+		return dir, func() { os.RemoveAll(dir) }, err
+	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		cache = os.TempDir()
 	}
-	id := sha256.Sum256([]byte(strings.Join([]string{b.Checkout, b.Package, b.Overlay, e.Arch}, "\n")))
-	dir := filepath.Join(cache, "raftcheck", "build", hex.EncodeToString(id[:6]))
-	return dir, os.MkdirAll(dir, 0o755)
+	id := sha256.Sum256([]byte(strings.Join([]string{b.Checkout, b.Package, e.Arch}, "\n")))
+	dir = filepath.Join(cache, "raftcheck", "build", hex.EncodeToString(id[:6]))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", nil, err
+	}
+	leave, err = lockDir(dir)
+	return dir, leave, err
 }
 
 // BuildGoImage compiles a main package of the checkout and makes an image of it. spec.Binary is
