@@ -1,0 +1,192 @@
+// Package linearizability says whether a history of operations can be explained by a store that
+// does one thing after the other, each at a moment between its invocation and its completion; and
+// if not, it shows the few operations that prove it.
+//
+// An indeterminate operation may take effect at any later time, or never. A read that failed, and
+// an operation that certainly did not happen, constrain nothing. Absent is a value. That a
+// compare-and-set found another value is an answer, and not a failure.
+package linearizability
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/raftcheck/raftcheck/harness/check"
+	"github.com/raftcheck/raftcheck/harness/history"
+	"github.com/raftcheck/raftcheck/linearizability/register"
+)
+
+// Options of a [Checker]. The zero value is good.
+type Options struct {
+	// Budget bounds the work for each key; zero fields are those of [DefaultBudget].
+	Budget register.Budget
+}
+
+// Checker judges each key of a history as a register with read, write, delete and compare-and-set.
+// It implements [check.Checker].
+type Checker struct{ budget register.Budget }
+
+// NewChecker makes a Checker.
+func NewChecker(opts Options) *Checker {
+	def := DefaultBudget()
+	return &Checker{register.Budget{
+		Steps: cmp.Or(opts.Budget.Steps, def.Steps), Bytes: cmp.Or(opts.Budget.Bytes, def.Bytes),
+	}}
+}
+
+// Name implements [check.Checker].
+func (*Checker) Name() string { return "linearizability" }
+
+const property = "linearizable reads and writes"
+
+// Check implements [check.Checker].
+func (c *Checker) Check(ctx context.Context, in *check.Input) check.Result {
+	res := check.Result{Property: property}
+	calls, err := in.History.Calls()
+	if err != nil {
+		res.Reason = err.Error()
+		return res
+	}
+	keys, err := decode(in.History, calls)
+	if err != nil {
+		res.Reason = err.Error()
+		return res
+	}
+	decisions := c.decideAll(ctx, keys)
+	return c.result(ctx, newStory(in.History, calls), keys, decisions)
+}
+
+// decideAll decides all keys, as many at once as there are processors.
+func (c *Checker) decideAll(ctx context.Context, keys []*keyOps) []Decision {
+	decisions := make([]Decision, len(keys))
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(keys)) {
+		wg.Go(func() {
+			for i := range next {
+				if ctx.Err() != nil {
+					decisions[i].Reason = check.OutOfTime(context.Cause(ctx))
+					continue
+				}
+				decisions[i] = Decide(ctx, keys[i].ops, c.budget)
+			}
+		})
+	}
+	for i := range keys {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	return decisions
+}
+
+// figures are the details of the result.
+type figures struct {
+	Operations int            `json:"operations"`
+	Keys       int            `json:"keys"`
+	Engines    map[string]int `json:"engines"`
+	Steps      int64          `json:"steps"`
+	Undecided  []undecided    `json:"undecided,omitempty"`
+}
+
+type undecided struct {
+	Key string `json:"key"`
+	// Operations on the key, and the time until which they were seen to be right.
+	Operations int    `json:"operations"`
+	Upto       int64  `json:"verified_upto_ns"`
+	Engine     string `json:"engine"`
+	Reason     string `json:"reason"`
+}
+
+// maxIllegal bounds for how many keys the evidence is worked out.
+const maxIllegal = 10
+
+func (c *Checker) result(
+	ctx context.Context, s *story, keys []*keyOps, decisions []Decision,
+) check.Result {
+	res := check.Result{Property: property, Validity: check.Valid}
+	f := figures{Keys: len(keys), Engines: map[string]int{}}
+	illegal := 0
+	for i, k := range keys {
+		d := &decisions[i]
+		f.Operations += len(k.ops)
+		f.Steps += d.Steps
+		switch d.Answer {
+		case register.Legal:
+			f.Engines[d.Engine]++
+		case register.Illegal:
+			f.Engines[d.Engine]++
+			if illegal++; illegal <= maxIllegal {
+				core := minimize(ctx, k.ops, d.Core, register.Budget{
+					Steps: 1_000_000, Bytes: 256 << 20})
+				res.Findings = append(res.Findings, s.explain(k, core))
+			}
+		default:
+			f.Undecided = append(f.Undecided,
+				undecided{k.key, len(k.ops), d.Upto, d.Engine, d.Reason})
+		}
+	}
+	slices.SortStableFunc(res.Findings, func(a, b check.Finding) int {
+		return cmp.Compare(a.Time, b.Time)
+	})
+	res.Summary = fmt.Sprintf("%d operations on %d keys; %s", f.Operations, f.Keys,
+		words(f.Engines))
+	raw, err := json.Marshal(f)
+	if err != nil {
+		panic("linearizability: figures that are no JSON: " + err.Error())
+	}
+	res.Details = raw
+	switch {
+	case illegal > 0:
+		res.Validity = check.Invalid
+		res.Reason = fmt.Sprintf("%d of %d keys are not linearizable; %s of %s",
+			illegal, len(keys), res.Findings[0].Class, keyName(res.Findings[0].Key))
+	case len(f.Undecided) > 0:
+		u := f.Undecided[0]
+		res.Validity = check.Unknown
+		res.Reason = fmt.Sprintf("%d of %d keys are proven, no violation was found; key %s: %s "+
+			"with %d operations", len(keys)-len(f.Undecided), len(keys), keyName(u.Key),
+			u.Reason, u.Operations)
+	case f.Operations == 0:
+		res.Validity = check.Unknown
+		res.Reason = "there are no operations to judge"
+	}
+	return res
+}
+
+// words lists how many keys each engine decided: "porcupine 2, zones 18".
+func words(engines map[string]int) string {
+	var parts []string
+	for e, n := range engines {
+		parts = append(parts, fmt.Sprintf("%s %d", e, n))
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
+}
+
+// keyName is a key as it stands in a sentence.
+func keyName(key string) string {
+	if key == "" {
+		return `""`
+	}
+	return key
+}
+
+var _ check.Checker = (*Checker)(nil)
+
+// story is what is needed to tell what happened.
+type story struct {
+	h      *history.History
+	calls  []history.Call
+	faults []history.Fault
+}
+
+func newStory(h *history.History, calls []history.Call) *story {
+	return &story{h, calls, h.Faults()}
+}

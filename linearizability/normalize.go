@@ -1,0 +1,86 @@
+package linearizability
+
+import "github.com/raftcheck/raftcheck/linearizability/register"
+
+// normalize drops what constrains nothing, and with that the operations that make a search long:
+// indeterminate mutators whose value nobody observed. It returns what is left; the positions in ops
+// of what is left are in kept, or nil if nothing was dropped.
+//
+// Why that is sound: such an operation may be left out, so leaving it out only removes
+// linearizations. And in any linearization that holds it, the next thing on the register is a
+// blind write or nothing, since nobody observes its value; without it all results are the same. A
+// [register.Miss] breaks that argument, since any other value satisfies it. So where there is
+// one, nothing is dropped.
+//
+// An indeterminate cas from a to b observes a only if its own b is observed: what is required is
+// found by going backwards from the values that determinate operations observed.
+func normalize(ops []register.Op) (left []register.Op, kept []int32) {
+	maybes := 0
+	for i := range ops {
+		switch {
+		case ops[i].Kind == register.Miss:
+			return ops, nil
+		case ops[i].Maybe:
+			maybes++
+		}
+	}
+	if maybes == 0 {
+		return ops, nil
+	}
+	required := requiredValues(ops)
+	for i := range ops {
+		if ops[i].Maybe && !required[ops[i].B] {
+			if kept == nil {
+				left = append(make([]register.Op, 0, len(ops)-1), ops[:i]...)
+				kept = make([]int32, i, len(ops)-1)
+				for j := range kept {
+					kept[j] = int32(j)
+				}
+			}
+			continue
+		}
+		if kept != nil {
+			left = append(left, ops[i])
+			kept = append(kept, int32(i))
+		}
+	}
+	if kept == nil {
+		return ops, nil
+	}
+	return left, kept
+}
+
+// requiredValues are the values, by number, that some operation must have found.
+func requiredValues(ops []register.Op) []bool {
+	top := register.Absent
+	for i := range ops {
+		top = max(top, ops[i].A, ops[i].B)
+	}
+	required := make([]bool, top+1)
+	var todo []register.Value
+	need := func(v register.Value) {
+		if !required[v] {
+			required[v] = true
+			todo = append(todo, v)
+		}
+	}
+	from := map[register.Value][]register.Value{} // by b, each a of an indeterminate cas a→b
+	for i := range ops {
+		o := &ops[i]
+		v, observes := o.Observes()
+		switch {
+		case observes && !o.Maybe:
+			need(v)
+		case observes:
+			from[o.B] = append(from[o.B], v)
+		}
+	}
+	for len(todo) > 0 {
+		v := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		for _, a := range from[v] {
+			need(a)
+		}
+	}
+	return required
+}

@@ -1,0 +1,98 @@
+package linearizability
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/raftcheck/raftcheck/linearizability/register"
+)
+
+// byPorcupine decides with porcupine: the algorithm of Wing and Gong with Lowe's memoisation, as in
+// Horn and Kroening. It needs no assumption about the history, and may need exponential time.
+//
+// An indeterminate operation returns at the end of all time, and always can: where it has no effect
+// any more, that is the same as never. Porcupine itself can only be stopped by a clock. So the
+// model counts steps, and refuses every operation once the budget is used up: porcupine then backs
+// out without another state, and what it says is not believed.
+func byPorcupine(
+	ctx context.Context, ops []register.Op, budget register.Budget,
+) register.Decision {
+	n := int64(len(ops))
+	var steps, bytes int64
+	var exhausted atomic.Bool
+	model := porcupine.Model{
+		Init:  func() any { return register.Absent },
+		Equal: func(a, b any) bool { return a == b },
+		Hash:  func(s any) uint64 { return uint64(s.(register.Value)) * 0x9e3779b97f4a7c15 },
+		StepContext: func(_ context.Context, state, in, _ any) (bool, any) {
+			steps++
+			if exhausted.Load() {
+				return false, state
+			}
+			if steps > budget.Steps || bytes > budget.Bytes ||
+				steps&1023 == 0 && ctx.Err() != nil {
+				exhausted.Store(true)
+				return false, state
+			}
+			op := in.(*register.Op)
+			next, ok := op.Step(state.(register.Value))
+			if !ok && op.Maybe {
+				next, ok = state.(register.Value), true
+			}
+			if ok {
+				bytes += n/8 + 100 // what porcupine remembers of a state
+			}
+			return ok, next
+		},
+	}
+	in := make([]porcupine.Operation, len(ops))
+	for i := range ops {
+		in[i] = porcupine.Operation{Input: &ops[i], Call: ops[i].Call, Return: ops[i].Ret}
+	}
+	res, info := porcupine.CheckOperationsVerbose(model, in, 0)
+	d := register.Decision{Steps: steps}
+	switch {
+	case exhausted.Load():
+		d.Reason = outOf(ctx, steps > budget.Steps)
+	case res == porcupine.Ok:
+		d.Answer = register.Legal
+		d.Order = porcupineOrder(ops, info)
+	default:
+		d.Answer = register.Illegal
+	}
+	return d
+}
+
+// outOf words why a search was given up.
+func outOf(ctx context.Context, steps bool) string {
+	switch {
+	case ctx.Err() != nil:
+		return "it ran out of time"
+	case steps:
+		return "it ran out of steps"
+	}
+	return "it ran out of memory"
+}
+
+// porcupineOrder is the order that porcupine found, without the indeterminate operations that have
+// no effect in it. Porcupine's ids are the positions in what it was given.
+func porcupineOrder(ops []register.Op, info porcupine.LinearizationInfo) []int32 {
+	var order []int32
+	state := register.Absent
+	for _, partial := range info.PartialLinearizations() {
+		for _, ids := range partial {
+			for _, id := range ids {
+				next, ok := ops[id].Step(state)
+				if !ok && ops[id].Maybe {
+					continue
+				}
+				state = next
+				order = append(order, int32(id))
+			}
+			return order
+		}
+	}
+	return order
+}
