@@ -75,7 +75,9 @@ func figures(h *history.History, calls []call, fs []Fault) Figures {
 		n.quantiles(latencies[name])
 		f.Functions = append(f.Functions, *n)
 	}
-	slices.SortFunc(f.Functions, func(a, b Count) int { return strings.Compare(a.Function, b.Function) })
+	slices.SortFunc(f.Functions, func(a, b Count) int {
+		return strings.Compare(a.Function, b.Function)
+	})
 	f.Total.quantiles(all)
 	f.Rate = okRate(calls, f.Total.Ok)
 	f.Unavailable = unavailable(calls)

@@ -419,10 +419,10 @@ func compareProcess(a, b history.Process) int { return int(min(max(a-b, -1), 1))
 func newOpBar(c Call, key string) opBar {
 	o := opBar{Call: c, A: micros(c.From), B: micros(c.To), Shape: c.Outcome.String()}
 	o.Other = key != "" && c.Key != key && !c.Evidence
-	switch {
-	case c.Outcome == history.Fail:
+	switch c.Outcome {
+	case history.Fail:
 		o.Symbol = "×"
-	case c.Outcome == history.Info:
+	case history.Info:
 		o.Symbol = "?"
 	}
 	o.Hint = fmt.Sprintf("process %s on %s: %s %s, %s", c.Process, orElse(c.Node, "some node"),

@@ -36,18 +36,16 @@ func (t *text) leaders(ls []Leader) {
 		return
 	}
 	const most = 12
-	s := fmt.Sprintf("leaders seen: %d; ", len(ls))
-	for i, l := range ls[:min(most, len(ls))] {
-		if i > 0 {
-			s += ", "
-		}
-		s += fmt.Sprintf("%s in term %d from %s s", l.Node, l.Term, clock(l.From))
+	var parts []string
+	for _, l := range ls[:min(most, len(ls))] {
+		parts = append(parts, fmt.Sprintf("%s in term %d from %s s", l.Node, l.Term, clock(l.From)))
 	}
+	more := ""
 	if len(ls) > most {
-		s += fmt.Sprintf(" and %d more", len(ls)-most)
+		more = fmt.Sprintf(" and %d more", len(ls)-most)
 	}
 	t.line("")
-	t.para("  ", s)
+	t.para("  ", fmt.Sprintf("leaders seen: %d; %s%s", len(ls), list(parts), more))
 }
 
 // moment writes the operations around the violation in the order in which they began, with the

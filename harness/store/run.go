@@ -140,7 +140,7 @@ func (r *Run) MarkLatest() error {
 	if err != nil {
 		return unwritable(r.store, err)
 	}
-	defer root.Close() //nolint:errcheck // a directory that was only read from
+	defer root.Close()
 	tmp := "." + Latest + "-" + r.id
 	if err := root.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return unwritable(r.store, err)

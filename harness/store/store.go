@@ -97,7 +97,7 @@ func Create(store, id string) (*Run, error) {
 	if err != nil {
 		return nil, unwritable(store, err)
 	}
-	defer root.Close() //nolint:errcheck // a directory that was only read from
+	defer root.Close()
 	name, err := mkdirUnique(root, id)
 	if err != nil {
 		return nil, unwritable(store, err)
@@ -113,8 +113,8 @@ func Create(store, id string) (*Run, error) {
 	return r, nil
 }
 
-// mkdirUnique makes a directory named id, or id-2, id-3 … when that is taken. Mkdir is what decides,
-// so two runs that start at once never share one.
+// mkdirUnique makes a directory named id, or id-2, id-3 … when that is taken. Mkdir is what
+// decides, so two runs that start at once never share one.
 func mkdirUnique(root *os.Root, id string) (string, error) {
 	name := id
 	for n := 2; ; n++ {
