@@ -35,10 +35,14 @@ func New(now Time, opts Options, from Restored) (*Node, error) {
 }
 
 // restoreLog takes over the entries, unless they end before the snapshot or contradict it: then
-// the snapshot was installed over them, and the crash came before they were discarded.
+// the snapshot was installed over them, and the crash came before they were discarded. That they
+// are is asked for again, and also without entries, so that the next one finds its place.
 func (n *Node) restoreLog(entries []Entry) {
 	n.log.reset(n.snap)
 	if len(entries) == 0 {
+		if n.snap.Index > 0 {
+			n.out.reset = &n.snap
+		}
 		return
 	}
 	l := entryLog{}

@@ -221,3 +221,15 @@ const (
 	EventSnapshot     = "snapshot"
 	EventTransfer     = "transfer"
 )
+
+var kindNames = [...]string{
+	"none", "pre-vote", "pre-vote-resp", "vote", "vote-resp", "append", "append-resp", "heartbeat",
+	"heartbeat-resp", "snapshot", "snapshot-resp", "timeout-now", "read-index", "read-index-resp",
+}
+
+func (k MessageKind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return "message " + strconv.Itoa(int(k))
+}
