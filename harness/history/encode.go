@@ -19,6 +19,9 @@ func appendOp(b []byte, op *Op) ([]byte, error) {
 	if op.Process < Observer {
 		return b, fmt.Errorf("there is no process %d", int64(op.Process))
 	}
+	if op.Time < 0 || op.Start < 0 {
+		return b, fmt.Errorf("its time lies before the run")
+	}
 	b = append(b, `{"index":`...)
 	b = strconv.AppendInt(b, op.Index, 10)
 	b = append(b, `,"process":`...)

@@ -72,12 +72,16 @@ func Create(path string, h Header) (*Recorder, error) {
 }
 
 // Append writes op as the next line and gives it the next index, whatever op.Index says. It keeps
-// nothing of op. An operation that could not be read back is refused, and nothing is written.
+// nothing of op. An operation that could not be read back is refused, and nothing is written. What
+// was observed before the run's clock was zero is written as if it had been then.
 func (r *Recorder) Append(op Op) error {
 	if r.err != nil {
 		return r.err
 	}
 	op.Index = r.next
+	if !op.Process.IsClient() {
+		op.Time = max(op.Time, 0)
+	}
 	line, err := appendOp(r.line[:0], &op)
 	if err != nil {
 		return fmt.Errorf("operation %d: %w", op.Index, err)
