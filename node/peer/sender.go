@@ -10,14 +10,10 @@ import (
 	"github.com/raftcheck/raftcheck/node/raft"
 )
 
-// How a peer that does not answer is dialed: often, with a short limit, since a SYN that was lost is
-// sent again by the kernel only after a second; and now and then with a longer one, for slow links.
+// How long to wait before a peer is dialed again.
 const (
-	redialPause = 50 * time.Millisecond
-	shortDial   = 300 * time.Millisecond
-	longDial    = 2 * time.Second
-	longEvery   = 4
-	refusedWait = time.Second
+	redialPause = 50 * time.Millisecond // it is not there
+	refusedWait = time.Second           // it is there, and does not want us
 )
 
 // sender owns the connection to one peer.
@@ -93,18 +89,14 @@ func (s *sender) setConnected(on bool) {
 func (s *sender) run() {
 	log := s.t.opts.Log.With("peer", s.id.String())
 	var reported string
-	for attempt := 1; s.t.ctx.Err() == nil; attempt++ {
-		limit := shortDial
-		if attempt%longEvery == 0 {
-			limit = longDial
-		}
-		conn, err := s.t.dial(s.t.ctx, s.id, *s.addr.Load(), purposeMessages, limit)
+	for s.t.ctx.Err() == nil {
+		conn, err := s.t.dial(s.t.ctx, s.id, *s.addr.Load(), purposeMessages)
 		if err == nil {
 			log.Debug("connected to peer")
 			s.setConnected(true)
 			err = s.write(conn)
 			s.setConnected(false)
-			attempt, reported = 0, ""
+			reported = ""
 		}
 		if s.t.ctx.Err() != nil {
 			return

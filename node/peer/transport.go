@@ -15,7 +15,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -43,7 +42,7 @@ type Options struct {
 
 	Stuck       time.Duration // give up a connection whose data stays unacknowledged; 1 s
 	QueueLength int           // messages kept per peer; 4096
-	QueueBytes  int           // and their entries' size; 64 MiB
+	QueueBytes  int           // and their entries' size; 16 MiB
 }
 
 // Transport talks to the other nodes until it is closed.
@@ -69,7 +68,7 @@ func Start(opts Options) *Transport {
 		opts.QueueLength = 4096
 	}
 	if opts.QueueBytes == 0 {
-		opts.QueueBytes = 64 << 20
+		opts.QueueBytes = 16 << 20
 	}
 	t := &Transport{opts: opts, senders: map[raft.ID]*sender{}, inbound: map[raft.ID]net.Conn{}}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -143,50 +142,4 @@ func ignoreClosed(err error) error {
 		return nil
 	}
 	return err
-}
-
-// Fetch connects to a peer to read a snapshot from it; its ServeSnapshot has the other end.
-func (t *Transport) Fetch(ctx context.Context, from raft.ID) (net.Conn, error) {
-	addr := t.Addr(from)
-	if addr == "" {
-		return nil, fmt.Errorf("fetch snapshot: no address of %s is known", from)
-	}
-	conn, err := t.dial(ctx, from, addr, purposeSnapshot, 2*time.Second)
-	if err != nil {
-		return nil, fmt.Errorf("fetch snapshot from %s: %w", from, err)
-	}
-	return conn, nil
-}
-
-// dial connects, says hello and waits for the answer, all within limit.
-func (t *Transport) dial(ctx context.Context, to raft.ID, addr string, why purpose,
-	limit time.Duration,
-) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	d := net.Dialer{KeepAliveConfig: keepAlive}
-	conn, err := d.DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	setStuckTimeout(conn, t.opts.Stuck)
-	if t.opts.TLS != nil {
-		conn = tls.Client(conn, t.opts.TLS)
-	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	h := hello{why, t.opts.ID, to, t.opts.Incarnation, t.opts.Cluster, t.opts.Addr}
-	if _, err = conn.Write(h.encode()); err == nil {
-		_, err = readAnswer(conn)
-	}
-	if !stop() && err == nil {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	return conn, nil
-}
-
-var keepAlive = net.KeepAliveConfig{
-	Enable: true, Idle: time.Second, Interval: time.Second, Count: 3,
 }

@@ -203,7 +203,11 @@ func (l *Log) dropObsolete() error {
 // saved is lost; the mark only lets the next Open tell a damaged last frame from a torn one.
 func (l *Log) Close() error {
 	if l.broken == nil {
-		l.buf = append(l.checkpoint(), recClose)
+		l.buf = make([]byte, frameHeader)
+		if l.off == headerSize {
+			l.buf = l.checkpoint()
+		}
+		l.buf = append(l.buf, recClose)
 		l.broken = l.writeFrame()
 	}
 	failed := l.broken
