@@ -48,8 +48,7 @@ func (n *Node) leaveRole() {
 // electionTimeout is what happens when no leader was heard from in time.
 func (n *Node) electionTimeout() {
 	n.resetElectionTimer()
-	config, _ := n.members.latest()
-	if !config.IsVoter(n.id) || n.installing != nil {
+	if !n.mayLead() {
 		return
 	}
 	if n.opts.NoPreVote {
@@ -57,6 +56,25 @@ func (n *Node) electionTimeout() {
 	} else {
 		n.preCampaign()
 	}
+}
+
+// mayLead reports whether this node may stand for election. One that is not, or no longer, a
+// voter in the newest configuration still may until that is known to be committed: its log may be
+// the longest, and without it nobody could win (thesis, §4.2.2). One that is being given a
+// snapshot may not: its log has a hole.
+func (n *Node) mayLead() bool {
+	if n.installing != nil {
+		return false
+	}
+	for k := len(n.members.history) - 1; k >= 0; k-- {
+		if n.members.history[k].config.IsVoter(n.id) {
+			return true
+		}
+		if n.members.history[k].index <= n.commit {
+			break
+		}
+	}
+	return false
 }
 
 // preCampaign asks whether an election could be won, without entering a new term: a node that

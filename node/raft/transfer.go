@@ -45,10 +45,7 @@ func (n *Node) sendTimeoutNow(to ID) {
 // onTimeoutNow campaigns at once and without a pre-vote, which the leader's followers would
 // refuse. A message that arrives late, or at a node that lacks the leader's last entry, is void.
 func (n *Node) onTimeoutNow(m *Message) {
-	config, _ := n.members.latest()
-	if n.role == Leader || n.installing != nil || !config.IsVoter(n.id) ||
-		!n.log.matches(m.Index, m.LogTerm) {
-		return
+	if n.role != Leader && n.mayLead() && n.log.matches(m.Index, m.LogTerm) {
+		n.campaign(true)
 	}
-	n.campaign(true)
 }

@@ -218,10 +218,13 @@ func (w *World) checkPromise(p *process, m *raft.Message) {
 	case raft.MsgVoteResp:
 		kept = m.Reject || d.hard == raft.HardState{Term: m.Term, Vote: m.To}
 	case raft.MsgVote:
-		kept = d.hard == raft.HardState{Term: m.Term, Vote: p.id} && d.holds(m.Index, m.LogTerm)
+		kept = d.hard == raft.HardState{Term: m.Term, Vote: p.id} &&
+			(p.core.Role() != raft.Candidate || d.holds(m.Index, m.LogTerm))
 	case raft.MsgAppendResp, raft.MsgSnapshotResp:
-		t, ok := p.mirror.term(m.Index)
-		kept = m.Reject || m.Index <= d.snap.Index || ok && d.holds(m.Index, t)
+		kept = m.Reject || m.Index <= max(d.snap.Index, d.last())
+		if t, ok := p.mirror.term(m.Index); ok && p.core.Term() == m.Term {
+			kept = kept && d.holds(m.Index, t)
+		}
 	}
 	if !kept {
 		w.fail("persistence", "%s tells %s what is not on its disk: %s", p.id, m.To, describe(m))
