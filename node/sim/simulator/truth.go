@@ -221,14 +221,19 @@ func (w *World) checkPromise(p *process, m *raft.Message) {
 		kept = d.hard == raft.HardState{Term: m.Term, Vote: p.id} &&
 			(p.core.Role() != raft.Candidate || d.holds(m.Index, m.LogTerm))
 	case raft.MsgAppendResp, raft.MsgSnapshotResp:
-		kept = m.Reject || m.Index <= max(d.snap.Index, d.last())
-		if t, ok := p.mirror.term(m.Index); ok && p.core.Term() == m.Term {
-			kept = kept && d.holds(m.Index, t)
-		}
+		kept = m.Reject || p.kept(m)
 	}
 	if !kept {
 		w.fail("persistence", "%s tells %s what is not on its disk: %s", p.id, m.To, describe(m))
 	}
+}
+
+// kept reports whether what m acknowledges is on the disk.
+func (p *process) kept(m *raft.Message) bool {
+	if t, ok := p.mirror.term(m.Index); ok && p.core.Term() == m.Term {
+		return p.disk.holds(m.Index, t)
+	}
+	return m.Index <= max(p.disk.snap.Index, p.disk.last())
 }
 
 // noteVote checks that nobody votes for two candidates in a term, across all its lives. A vote
