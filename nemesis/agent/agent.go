@@ -41,6 +41,8 @@ type handler func(ctx context.Context, args json.RawMessage) (any, error)
 type family interface {
 	// handlers lists the ops.
 	handlers() map[string]handler
+	// probe tries what the family is made of, and changes nothing that stays.
+	probe() wire.Ability
 	// close undoes what the family installed, and nothing else. It works from any state.
 	close() error
 }
@@ -55,11 +57,11 @@ func Run(ctx context.Context, in io.Reader, out io.Writer, opt Options) error {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	families := newFamilies()
-	s := &server{out: out, log: opt.Log, ops: map[string]handler{}}
+	s := &server{out: out, log: opt.Log, families: families, ops: map[string]handler{}}
 	for _, f := range families {
 		maps.Copy(s.ops, f.handlers())
 	}
-	s.ops[wire.OpPing] = s.ping
+	s.ops[wire.OpPing], s.ops[wire.OpProbe] = s.ping, s.probe
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -80,8 +82,9 @@ func Run(ctx context.Context, in io.Reader, out io.Writer, opt Options) error {
 
 // server is one conversation.
 type server struct {
-	ops map[string]handler
-	log *slog.Logger
+	families []family
+	ops      map[string]handler
+	log      *slog.Logger
 
 	mu  sync.Mutex // keeps the lines of out whole
 	out io.Writer
@@ -186,6 +189,14 @@ func (s *server) ping(context.Context, json.RawMessage) (any, error) {
 	h := hello()
 	h.Version, h.Ops = wire.Version, slices.Sorted(maps.Keys(s.ops))
 	return h, nil
+}
+
+func (s *server) probe(context.Context, json.RawMessage) (any, error) {
+	res := wire.ProbeResult{Abilities: []wire.Ability{}}
+	for _, f := range s.families {
+		res.Abilities = append(res.Abilities, f.probe())
+	}
+	return res, nil
 }
 
 // decodeArgs reads the arguments of an op strictly: a field that is not known is refused, since

@@ -159,6 +159,17 @@ func (f *firewall) open() error {
 	return nil
 }
 
+// probe makes the table; empty sets cut nobody off.
+func (f *firewall) probe() wire.Ability {
+	a := wire.Ability{Name: "cut links", Needs: "nf_tables with sets and counters, CAP_NET_ADMIN"}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.open(); err != nil {
+		a.Missing = err.Error()
+	}
+	return a
+}
+
 // close removes the table, and with it every cut.
 func (f *firewall) close() error {
 	f.mu.Lock()

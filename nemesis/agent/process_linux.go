@@ -29,6 +29,19 @@ func (p *processes) handlers() map[string]handler {
 	return map[string]handler{wire.OpState: p.state, wire.OpSignal: p.signal}
 }
 
+func (p *processes) probe() wire.Ability {
+	a := wire.Ability{Name: "pause and kill processes", Needs: "/proc, pidfd_open, CAP_KILL"}
+	fd, err := unix.PidfdOpen(p.self, 0)
+	if err == nil {
+		unix.Close(fd)
+		_, err = p.look()
+	}
+	if err != nil {
+		a.Missing = err.Error()
+	}
+	return a
+}
+
 // close leaves the processes as they are: they are the node's.
 func (p *processes) close() error { return nil }
 

@@ -86,9 +86,8 @@ func (p *pod) createAgent(ctx context.Context) (testcontainers.Container, error)
 		},
 		HostConfigModifier: func(h *container.HostConfig) {
 			restrict(h)
+			agentRights(h)
 			h.NetworkMode = container.NetworkMode(p.c.network)
-			h.CapAdd = []string{"NET_ADMIN", "NET_RAW", "KILL", "SYS_PTRACE"}
-			h.LogConfig = container.LogConfig{Type: "none"} // its streams are attached
 			h.Sysctls = p.c.engine.sysctls()
 		},
 		EndpointSettingsModifier: p.c.endpoint(p.node),
@@ -111,6 +110,12 @@ func restrict(h *container.HostConfig) {
 	h.SecurityOpt = []string{"no-new-privileges"}
 	h.ReadonlyRootfs = true
 	h.RestartPolicy = container.RestartPolicy{Name: container.RestartPolicyDisabled}
+}
+
+// agentRights gives an agent what faults need. Its streams are attached, so nobody needs its log.
+func agentRights(h *container.HostConfig) {
+	h.CapAdd = []string{"NET_ADMIN", "NET_RAW", "KILL", "SYS_PTRACE"}
+	h.LogConfig = container.LogConfig{Type: "none"}
 }
 
 // sysctls are those of the pod's network namespace.

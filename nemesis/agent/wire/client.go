@@ -161,6 +161,13 @@ func (c *Client) Ping(ctx context.Context) (Hello, error) {
 	return h, err
 }
 
+// Probe asks what works where the agent is.
+func (c *Client) Probe(ctx context.Context) ([]Ability, error) {
+	var res ProbeResult
+	err := c.Call(ctx, OpProbe, nil, &res)
+	return res.Abilities, err
+}
+
 // State asks how the node's processes stand.
 func (c *Client) State(ctx context.Context) (Node, error) {
 	var n Node

@@ -24,6 +24,7 @@ const Version = 1
 // The ops that every agent knows.
 const (
 	OpPing    = "ping"    // -> [Hello]
+	OpProbe   = "probe"   // -> [ProbeResult]
 	OpState   = "state"   // -> [Node]
 	OpSignal  = "signal"  // [SignalArgs] -> [Node]
 	OpCut     = "cut"     // [CutArgs] -> [CutResult]
@@ -86,6 +87,21 @@ type Hello struct {
 	Ops     []string `json:"ops"`
 	PID     int      `json:"pid"`
 	Kernel  string   `json:"kernel"`
+}
+
+// Ability is one thing that faults are made of, and whether it works where the agent is.
+type Ability struct {
+	// Name says what: "cut links", "signal processes" …
+	Name string `json:"name"`
+	// Needs says of what it is made: a kernel feature, a capability, a device.
+	Needs string `json:"needs"`
+	// Missing says why it does not work; empty if it does.
+	Missing string `json:"missing,omitempty"`
+}
+
+// ProbeResult lists the abilities. They were tried, and what that took was removed again.
+type ProbeResult struct {
+	Abilities []Ability `json:"abilities"`
 }
 
 // Process is one process of the node, as the kernel shows it.
