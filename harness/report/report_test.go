@@ -322,3 +322,38 @@ func BenchmarkBuildAMillionOperations(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*1e6/time.Since(start).Seconds(), "ops/s")
 }
+
+func TestEveryFieldOfTheDocumentIsDocumented(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join("..", "..", "docs", "REPORT_JSON.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := staleRun(t, 1)
+	in.Failure, in.Interrupted = "the disk is full", true
+	in.Results = append(in.Results, unknownRun(t).Results[2])
+	in.Results[0].Details = json.RawMessage(`{"theirs":1}`)
+	var v any
+	if err := json.Unmarshal(render(t, in, renderings["json"]), &v); err != nil {
+		t.Fatal(err)
+	}
+	free := map[string]bool{"plan": true, "versions": true, "details": true}
+	var walk func(path string, v any)
+	walk = func(path string, v any) {
+		switch v := v.(type) {
+		case []any:
+			for _, e := range v {
+				walk(path, e)
+			}
+		case map[string]any:
+			for key, e := range v {
+				if !bytes.Contains(doc, []byte("`"+key+"`")) {
+					t.Errorf("docs/REPORT_JSON.md does not tell of %s.%s", path, key)
+				}
+				if !free[key] {
+					walk(path+"."+key, e)
+				}
+			}
+		}
+	}
+	walk("", v)
+}
