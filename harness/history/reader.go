@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -154,6 +155,9 @@ func (r *Reader) readHeader() error {
 	}
 	if h.Version != Version {
 		return errVersion(h.Version)
+	}
+	if !utf8.Valid(line) {
+		return errCorrupt(1, "%v", errUTF8)
 	}
 	if err := json.Unmarshal(line, &r.header); err != nil {
 		return errCorrupt(1, "%v", err)
