@@ -58,7 +58,7 @@ type Test struct {
 	// Nemesis makes the nemesis of a cluster whose clients begin at start on the clock of the
 	// run; nil for a run without faults. leader finds out who leads; it is empty if nobody does.
 	Nemesis func(c cluster.Cluster, leader func(context.Context) sut.NodeID,
-		start time.Duration) Nemesis
+		start time.Duration) (Nemesis, error)
 	// Begin opens the recorder once the nodes are known. It stays the caller's, who closes it
 	// after Run.
 	Begin func(nodes []sut.Node) (Recorder, error)

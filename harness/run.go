@@ -204,7 +204,11 @@ func (r *run) phases(ctx context.Context, in *interpreter, w *watcher) error {
 	}
 	start := r.now()
 	if r.Nemesis != nil {
-		in.nemesis = r.Nemesis(r.cluster, w.leader, start)
+		nemesis, err := r.Nemesis(r.cluster, w.leader, start)
+		if err != nil {
+			return err
+		}
+		in.nemesis = nemesis
 	}
 	r.out.FirstOp = time.Since(r.called)
 	err := in.run(ctx, generator.Until(start+r.TimeLimit, r.Operations), true)

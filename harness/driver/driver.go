@@ -74,7 +74,7 @@ func (l *Local) Do(ctx context.Context, op history.Op) Done {
 	opCtx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	start := l.now()
-	done := l.do(opCtx, conn, op)
+	done := l.do(opCtx, conn.Conn, op)
 	done.Start, done.Time = start, l.now()
 	d := Done{Op: done}
 	if hint, ok := conn.Conn.(LeaderHint); ok {

@@ -29,7 +29,7 @@ func (s *Store) Dial(_ context.Context, n sut.Node) (sut.Conn, error) {
 func (s *Store) Status(ctx context.Context, n sut.Node) (sut.Status, error) {
 	st := sut.Status{ID: n.ID}
 	err := s.serve(ctx, n.ID, func(n *node) error {
-		st.Term, st.Role = n.term, "follower"
+		st.Term, st.Role = n.knows, "follower"
 		st.Commit, st.Applied = n.have, n.have
 		if n.leads {
 			st.Role = "leader"

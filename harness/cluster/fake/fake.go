@@ -106,7 +106,8 @@ type node struct {
 	dropped map[sut.NodeID]uint64
 	data    map[string]string
 	have    uint64 // how many writes it has applied
-	leads   bool   // it believes to lead; with EarlyAck it may be wrong
+	knows   uint64 // the newest term that it has heard of
+	leads   bool   // it believes to lead; it may be wrong when it is cut off
 }
 
 // Nodes implements [cluster.Cluster].
@@ -207,6 +208,9 @@ func (m *memory) elect() {
 		alone := m.leader == nil || !talks(n, m.leader)
 		// A deposed leader does not know until somebody tells it.
 		n.leads = n == m.leader || alone && n.leads && n.state != cluster.Gone
+		if !alone {
+			n.knows = m.term
+		}
 	}
 	m.replicate()
 }

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/raftcheck/raftcheck/harness/check"
+	"github.com/raftcheck/raftcheck/harness/config"
+	"github.com/raftcheck/raftcheck/harness/history"
+	"github.com/raftcheck/raftcheck/harness/report"
+	"github.com/raftcheck/raftcheck/harness/store"
+)
+
+// judged is a run with its verdict.
+type judged struct {
+	run         *store.Run
+	history     *history.History
+	verdict     *check.Verdict
+	interrupted bool
+	failure     string
+}
+
+// judgeRun reads a run back from disk and judges it.
+func judgeRun(ctx context.Context, run *store.Run, limit time.Duration) (*judged, error) {
+	h, err := history.ReadFile(run.HistoryPath())
+	if err != nil {
+		return nil, err
+	}
+	v, err := judge(ctx, h, run.FS(), limit)
+	if err != nil {
+		return nil, err
+	}
+	return &judged{run: run, history: h, verdict: v}, nil
+}
+
+// report makes the report. What desc leaves open is taken from the history.
+func (j *judged) report(desc report.Run) *report.Report {
+	desc.ID, desc.Dir = j.run.ID(), j.run.Dir()
+	return report.Build(report.Input{
+		Run: desc, History: j.history,
+		Verdict: j.verdict.Validity, Why: j.verdict.Reason, Results: j.verdict.Results,
+		Interrupted: j.interrupted, Failure: j.failure, Dir: j.run.FS(),
+	})
+}
+
+// exitOf is the exit code of a verdict.
+func exitOf(v check.Validity) int {
+	switch v {
+	case check.Valid:
+		return exitValid
+	case check.Invalid:
+		return exitInvalid
+	}
+	return exitUnknown
+}
+
+// writeReports writes every rendering into the run directory.
+func writeReports(run *store.Run, rep *report.Report) error {
+	text := func(w io.Writer) error { return rep.WriteText(w, report.Options{}) }
+	for _, r := range []struct {
+		name  string
+		write func(io.Writer) error
+	}{
+		{"report.json", rep.WriteJSON}, {"report.txt", text},
+		{"report.html", rep.WriteHTML}, {"junit.xml", rep.WriteJUnit},
+	} {
+		if err := run.Write(r.name, r.write); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// show prints a report on stdout.
+func show(w io.Writer, rep *report.Report, asJSON bool) error {
+	if asJSON {
+		return rep.WriteJSON(w)
+	}
+	return rep.WriteText(w, report.Options{Color: colour(w)})
+}
+
+// verdictOf reads the verdict that a run was given when it ended; nil if there is none.
+func verdictOf(run *store.Run) []byte {
+	dir := run.FS()
+	if dir == nil {
+		return nil
+	}
+	f, err := dir.Open("verdict.json")
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(f)
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
+func checkCmd() *cobra.Command {
+	var asJSON bool
+	storeDir, limit := config.Default().Store, config.Default().CheckLimit
+	cmd := &cobra.Command{
+		Use:   "check RUN|FILE|latest",
+		Short: "Judge a saved history again: any machine, no cluster",
+		Long: "Judge a saved history again. The verdict is that of the run, byte for byte, unless " +
+			"raftcheck\nhas changed; then it says so. Nothing is overwritten.\n\n" + exitCodes,
+		Example: "  raftcheck check latest\n  raftcheck check history.jsonl --json",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usage("raftcheck check latest", "check wants one run, file or \"latest\"")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			run, err := store.Open(storeDir, args[0])
+			if err != nil {
+				return exit{exitUsage, err}
+			}
+			defer run.Close()
+			j, err := judgeRun(cmd.Context(), run, limit)
+			if err != nil {
+				return exit{exitUsage, err}
+			}
+			return recheck(cmd, j, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the verdict as JSON, on stdout")
+	cmd.Flags().StringVar(&storeDir, "store", storeDir, "directory of all runs")
+	cmd.Flags().DurationVar(&limit, "limit", limit, "what judging may take")
+	return cmd
+}
+
+// recheck prints the verdict of today and says if it is another than that of the run.
+func recheck(cmd *cobra.Command, j *judged, asJSON bool) error {
+	var doc bytes.Buffer
+	if err := j.verdict.WriteJSON(&doc); err != nil {
+		return exit{exitFailure, err}
+	}
+	var err error
+	if asJSON {
+		_, err = cmd.OutOrStdout().Write(doc.Bytes())
+	} else {
+		err = show(cmd.OutOrStdout(), j.report(describe(j)), false)
+	}
+	if err != nil {
+		return exit{exitFailure, err}
+	}
+	if old := verdictOf(j.run); old != nil && !bytes.Equal(old, doc.Bytes()) {
+		fmt.Fprintln(cmd.ErrOrStderr(), "note: this is not the verdict that the run was given, "+
+			j.run.Path("verdict.json"))
+	}
+	return exit{exitOf(j.verdict.Validity), nil}
+}
+
+func showCmd() *cobra.Command {
+	var asJSON bool
+	storeDir := config.Default().Store
+	cmd := &cobra.Command{
+		Use: "show RUN|FILE|latest", Short: "The report of a run, in the terminal",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usage("raftcheck show latest", "show wants one run, file or \"latest\"")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			run, err := store.Open(storeDir, args[0])
+			if err != nil {
+				return exit{exitUsage, err}
+			}
+			defer run.Close()
+			j, err := judgeRun(cmd.Context(), run, config.Default().CheckLimit)
+			if err != nil {
+				return exit{exitUsage, err}
+			}
+			if err := show(cmd.OutOrStdout(), j.report(describe(j)), asJSON); err != nil {
+				return exit{exitFailure, err}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON, on stdout")
+	cmd.Flags().StringVar(&storeDir, "store", storeDir, "directory of all runs")
+	return cmd
+}

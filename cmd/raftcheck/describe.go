@@ -1,0 +1,81 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/raftcheck/raftcheck/harness/config"
+	"github.com/raftcheck/raftcheck/harness/report"
+)
+
+// describe says how a run was made, from what it saved.
+func describe(j *judged) report.Run {
+	cfg := config.Config{}
+	if json.Unmarshal(j.history.Header.Config, &cfg) != nil {
+		return report.Run{}
+	}
+	n, _ := cfg.Clients()
+	desc := report.Run{
+		Runtime: cfg.Runtime, Image: cfg.Image, TimeLimit: cfg.TimeLimit, Rate: cfg.Rate,
+		Concurrency: n, Repeat: repeat(cfg),
+		Versions: map[string]string{"raftcheck": j.history.Header.Raftcheck},
+	}
+	if dir := j.run.FS(); dir != nil {
+		desc.Recheck = "raftcheck check " + j.run.Dir()
+		if plan, err := fs.ReadFile(dir, "schedule.json"); err == nil {
+			desc.Plan = plan
+		}
+	} else {
+		desc.Recheck = "raftcheck check " + j.run.HistoryPath()
+	}
+	return desc
+}
+
+// describe says how this run was made.
+func (t *tested) describe(j *judged) report.Run {
+	desc := describe(j)
+	desc.Versions["go"] = runtime.Version()
+	if t.engine != "" {
+		desc.Versions["engine"] = t.engine
+	}
+	return desc
+}
+
+// repeat is the command that draws the same plan again.
+func repeat(cfg config.Config) string {
+	def := config.Default()
+	words := []string{"raftcheck test", "--seed", strconv.FormatUint(cfg.Seed, 10)}
+	add := func(differs bool, flag string, value any) {
+		if differs {
+			words = append(words, flag, fmt.Sprint(value))
+		}
+	}
+	add(cfg.Nodes != def.Nodes, "--nodes", cfg.Nodes)
+	add(cfg.System != def.System, "--system", cfg.System)
+	add(cfg.Workload != def.Workload, "--workload", cfg.Workload)
+	add(cfg.Runtime != def.Runtime, "--runtime", cfg.Runtime)
+	add(cfg.Image != "", "--image", cfg.Image)
+	faults := strings.Join(cfg.Faults, ",")
+	add(faults != strings.Join(def.Faults, ","), "--faults", faults)
+	add(cfg.TimeLimit != def.TimeLimit, "--time-limit", cfg.TimeLimit)
+	add(cfg.Rate != def.Rate, "--rate", cfg.Rate)
+	add(cfg.Concurrency != def.Concurrency, "--concurrency", cfg.Concurrency)
+	add(cfg.FaultInterval != def.FaultInterval, "--fault-interval", cfg.FaultInterval)
+	add(cfg.FaultDuration != def.FaultDuration, "--fault-duration", cfg.FaultDuration)
+	return strings.Join(words, " ")
+}
+
+// colour says whether w takes colours.
+func colour(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" &&
+		os.Getenv("TERM") != "dumb"
+}

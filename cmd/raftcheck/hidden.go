@@ -1,0 +1,54 @@
+package main
+
+import (
+	"log/slog"
+
+	"github.com/spf13/cobra"
+)
+
+// agentCmd is the agent that stands beside a node. The runtime starts it in the node's pod.
+func agentCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "agent", Short: "apply faults beside a node, for a raftcheck outside", Hidden: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := runAgent(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return failure(err)
+		},
+	}
+}
+
+// guardianCmd waits beside a run and removes what it made if its harness dies.
+func guardianCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "guardian RUN", Short: "clean up after a raftcheck that died", Hidden: true,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			return failure(runGuardian(cmd.Context(), args, cmd.InOrStdin(), log))
+		},
+	}
+}
+
+// failure marks err as raftcheck's own.
+func failure(err error) error {
+	if err == nil {
+		return nil
+	}
+	return exit{exitFailure, err}
+}
+
+func cleanupCmd() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use: "cleanup", Short: "Remove what an interrupted run left",
+		Long: "Remove what runs left behind whose raftcheck is dead. Whatever raftcheck did not make " +
+			"is never touched.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			return failure(runCleanup(cmd.Context(), cmd.OutOrStdout(), all, log))
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false,
+		"also clusters that were left up with --keep, and images")
+	return cmd
+}

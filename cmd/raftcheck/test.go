@@ -1,0 +1,285 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/raftcheck/raftcheck/harness"
+	"github.com/raftcheck/raftcheck/harness/cluster"
+	"github.com/raftcheck/raftcheck/harness/cluster/fake"
+	"github.com/raftcheck/raftcheck/harness/config"
+	"github.com/raftcheck/raftcheck/harness/history"
+	"github.com/raftcheck/raftcheck/harness/store"
+	"github.com/raftcheck/raftcheck/harness/sut"
+	"github.com/raftcheck/raftcheck/nemesis"
+)
+
+// testFlags are the flags of `raftcheck test` that are not part of the configuration.
+type testFlags struct {
+	json, quiet, verbose bool
+	behaviour            string
+}
+
+func testCmd() *cobra.Command {
+	cfg := config.Default()
+	var flags testFlags
+	cmd := &cobra.Command{
+		Use:   "test",
+		Short: "One run: bring up, work, break, heal, judge, report",
+		Long: "One run: a cluster is brought up, clients work while things are broken, everything is " +
+			"healed,\nand what the clients saw is judged.\n\n" + exitCodes,
+		Example: "  raftcheck test\n" +
+			"  raftcheck test --faults partition,kill --time-limit 1m --seed 7\n" +
+			"  raftcheck test --image registry.example/store:nightly --json > report.json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !cmd.Flags().Changed("seed") {
+				cfg.Seed = newSeed()
+			}
+			return runTest(cmd, cfg, flags)
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.IntVar(&cfg.Nodes, "nodes", cfg.Nodes, "size of the cluster")
+	f.StringVar(&cfg.Workload, "workload", cfg.Workload, "what clients do; see raftcheck list")
+	f.StringSliceVar(&cfg.Faults, "faults", cfg.Faults,
+		"what breaks: names, families, standard, all or none; see raftcheck list")
+	f.DurationVar(&cfg.TimeLimit, "time-limit", cfg.TimeLimit, "how long clients work")
+	f.Float64Var(&cfg.Rate, "rate", cfg.Rate, "operations a second, of all clients together")
+	f.StringVar(&cfg.Concurrency, "concurrency", cfg.Concurrency,
+		"clients at once: a number, or a number and n for so many for each node")
+	f.Uint64Var(&cfg.Seed, "seed", 0, "draws operations and faults (default: a new one)")
+	f.DurationVar(&cfg.FaultInterval, "fault-interval", cfg.FaultInterval,
+		"from the beginning of one fault to that of the next")
+	f.DurationVar(&cfg.FaultDuration, "fault-duration", cfg.FaultDuration,
+		"how long a fault stays, give or take a quarter")
+	f.StringVar(&cfg.Image, "image", "", "node image (default: built from the checkout)")
+	f.StringVar(&cfg.System, "system", cfg.System, "system under test; see raftcheck list")
+	f.StringVar(&cfg.Store, "store", cfg.Store, "directory of all runs")
+	f.StringVar(&cfg.Runtime, "runtime", cfg.Runtime, "where nodes run; see raftcheck list")
+	f.BoolVar(&cfg.Keep, "keep", false, "leave the cluster up; raftcheck cleanup --all removes it")
+	f.BoolVar(&flags.json, "json", false, "print the report as JSON, on stdout")
+	f.BoolVar(&flags.quiet, "quiet", false, "print nothing but the report")
+	f.BoolVarP(&flags.verbose, "verbose", "v", false, "tell on stderr what is done, in detail")
+	f.StringVar(&flags.behaviour, "fake", "", "how the fake runtime's store behaves: "+
+		strings.Join(behaviours(), ", "))
+	_ = f.MarkHidden("fake") // it exists
+	return cmd
+}
+
+// behaviours are what --fake takes.
+func behaviours() []string { return []string{"local-reads", "early-ack", "diverge", "crash"} }
+
+func behaviour(name string) (fake.Behaviour, error) {
+	switch name {
+	case "":
+		return fake.Behaviour{}, nil
+	case "local-reads":
+		return fake.Behaviour{LocalReads: true}, nil
+	case "early-ack":
+		return fake.Behaviour{EarlyAck: true}, nil
+	case "diverge":
+		return fake.Behaviour{Diverge: true}, nil
+	case "crash":
+		return fake.Behaviour{Crash: 100}, nil
+	}
+	return fake.Behaviour{}, fmt.Errorf("unknown behaviour %q: there is %s",
+		name, strings.Join(behaviours(), ", "))
+}
+
+// newSeed draws a seed that is short enough to be typed.
+func newSeed() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return binary.LittleEndian.Uint64(b[:]) >> 32
+}
+
+// runTest is `raftcheck test`, with its arguments parsed.
+func runTest(cmd *cobra.Command, cfg config.Config, flags testFlags) error {
+	began := time.Now()
+	ctx := cmd.Context()
+	if err := cfg.Validate(); err != nil {
+		return usage("raftcheck test --help", "%w", err)
+	}
+	how, err := behaviour(flags.behaviour)
+	if err != nil {
+		return usage("", "%w", err)
+	}
+	p, err := assemble(cfg, how)
+	if err != nil {
+		return exit{exitUsage, err}
+	}
+	run, err := store.Create(cfg.Store, store.NewID(began, cfg.Workload, cfg.Seed))
+	if err != nil {
+		return exit{exitFailure, err}
+	}
+	defer run.Close()
+	t := &tested{cmd: cmd, cfg: cfg, flags: flags, parts: p, run: run, began: began,
+		image: cfg.Image}
+	t.log, err = t.openLog()
+	if err != nil {
+		return exit{exitFailure, err}
+	}
+	err = t.save()
+	if err == nil {
+		err = t.carryOut(ctx)
+	}
+	return t.finish(ctx, err)
+}
+
+// tested is one `raftcheck test`.
+type tested struct {
+	cmd   *cobra.Command
+	cfg   config.Config
+	flags testFlags
+	parts
+	run   *store.Run
+	began time.Time
+	log   *slog.Logger
+
+	recorder *history.Recorder
+	outcome  *harness.Outcome
+	engine   string // what runs the nodes, for the report
+	image    string // of the nodes, built or given
+}
+
+// openLog opens raftcheck.log, which gets everything, and tells the person what is asked for.
+func (t *tested) openLog() (*slog.Logger, error) {
+	f, err := t.run.Append("raftcheck.log")
+	if err != nil {
+		return nil, err
+	}
+	level := slog.LevelWarn
+	switch {
+	case t.flags.quiet:
+		level = slog.LevelError
+	case t.flags.verbose:
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewMultiHandler(
+		slog.NewJSONHandler(f, &slog.HandlerOptions{Level: slog.LevelDebug}),
+		slog.NewTextHandler(t.cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}),
+	)), nil
+}
+
+// save writes down what is about to be done.
+func (t *tested) save() error {
+	if err := t.run.WriteJSON("config.json", t.cfg); err != nil {
+		return err
+	}
+	return t.run.WriteJSON("schedule.json", t.schedule)
+}
+
+// carryOut brings up what the run needs and lets it happen. The history is closed when it returns.
+func (t *tested) carryOut(ctx context.Context) (err error) {
+	live := newLive(t.cmd.ErrOrStderr(), t.flags.quiet, t.cfg.TimeLimit)
+	defer live.stop()
+	live.say("run %s, seed %d", t.run.ID(), t.cfg.Seed)
+	closeRuntime, err := t.openRuntime(ctx, live)
+	if err != nil {
+		return err
+	}
+	defer closeRuntime()
+	live.say("bringing up %d nodes (%s)", t.cfg.Nodes, t.runtime.Name())
+	logs := t.run.Path("nodes")
+	if err := os.MkdirAll(logs, 0o755); err != nil {
+		return err
+	}
+	t.outcome, err = harness.Run(ctx, t.test(logs, live))
+	if t.recorder != nil {
+		err = errors.Join(err, t.recorder.Close())
+	}
+	if down := <-t.outcome.TornDown; down != nil {
+		t.log.Error("take the cluster down", "error", down)
+		live.say("could not remove everything: %v; raftcheck cleanup tries again", down)
+	}
+	return err
+}
+
+func (t *tested) test(logs string, live *live) *harness.Test {
+	cfg := t.cfg
+	test := &harness.Test{
+		Runtime: t.runtime,
+		Spec: cluster.Spec{
+			Run: t.run.ID(), System: t.system, Image: t.image, Nodes: cfg.Nodes,
+			LogDir: logs, Keep: cfg.Keep,
+		},
+		Clients: func(
+			ctx context.Context, c cluster.Cluster, now func() time.Duration,
+		) (harness.Clients, error) {
+			return clients(ctx, c, cfg, t.parts, now)
+		},
+		Begin: func(nodes []sut.Node) (harness.Recorder, error) {
+			h, err := header(cfg, t.parts, t.run, t.image, nodes)
+			if err != nil {
+				return nil, err
+			}
+			t.recorder, err = history.Create(t.run.HistoryPath(), h)
+			live.say("working for %v; first operation %v after the command",
+				cfg.TimeLimit, time.Since(t.began).Round(time.Millisecond))
+			return t.recorder, err
+		},
+		Operations: operations(cfg, t.workload), Final: t.workload.Final(),
+		TimeLimit: cfg.TimeLimit, Concurrency: t.parts.clients,
+		BootLimit: cfg.BootLimit, RecoverLimit: cfg.RecoveryLimit,
+		Progress: live.progress, Log: t.log,
+	}
+	if len(t.schedule.Steps) > 0 {
+		test.Nemesis = func(
+			c cluster.Cluster, leader func(context.Context) sut.NodeID, start time.Duration,
+		) (harness.Nemesis, error) {
+			return nemesis.New(&nemesis.Env{Cluster: c, Leader: leader}, t.schedule, start, t.log)
+		}
+	}
+	return test
+}
+
+// finish judges what there is, writes the reports, and turns all of it into an exit code. failed is
+// what went wrong with the run itself.
+func (t *tested) finish(ctx context.Context, failed error) error {
+	interrupted := ctx.Err() != nil
+	ctx = context.WithoutCancel(ctx)
+	if t.recorder == nil {
+		if interrupted {
+			return exit{exitInterrupted, errors.New("interrupted before the first operation")}
+		}
+		return exit{exitFailure, failed}
+	}
+	j, err := judgeRun(ctx, t.run, t.cfg.CheckLimit)
+	if err != nil {
+		return exit{exitFailure, errors.Join(failed, err)}
+	}
+	j.interrupted = interrupted
+	if failed != nil {
+		j.failure = failed.Error()
+	}
+	if err := t.run.Write("verdict.json", j.verdict.WriteJSON); err != nil {
+		return exit{exitFailure, err}
+	}
+	rep := j.report(t.describe(j))
+	if err := writeReports(t.run, rep); err != nil {
+		return exit{exitFailure, err}
+	}
+	if err := t.run.MarkLatest(); err != nil {
+		t.log.Warn("mark the run as the latest", "error", err)
+	}
+	if err := show(t.cmd.OutOrStdout(), rep, t.flags.json); err != nil {
+		return exit{exitFailure, err}
+	}
+	switch {
+	case failed != nil && !interrupted:
+		return exit{exitFailure, failed}
+	case interrupted:
+		return exit{exitInterrupted, nil}
+	}
+	return exit{exitOf(j.verdict.Validity), nil}
+}

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/raftcheck/raftcheck/harness"
+	"github.com/raftcheck/raftcheck/harness/check"
+	"github.com/raftcheck/raftcheck/harness/cluster"
+	"github.com/raftcheck/raftcheck/harness/cluster/fake"
+	"github.com/raftcheck/raftcheck/harness/config"
+	"github.com/raftcheck/raftcheck/harness/driver"
+	"github.com/raftcheck/raftcheck/harness/generator"
+	"github.com/raftcheck/raftcheck/harness/history"
+	"github.com/raftcheck/raftcheck/harness/store"
+	"github.com/raftcheck/raftcheck/harness/sut"
+	"github.com/raftcheck/raftcheck/harness/sut/raftkv"
+	"github.com/raftcheck/raftcheck/nemesis"
+	"github.com/raftcheck/raftcheck/workloads"
+)
+
+// This file is where the rooms meet: names become things, and things are handed to each other.
+
+// system is a system under test and what is said of it in a list.
+type system struct {
+	sut.System
+	doc string
+}
+
+func systems() []system {
+	return []system{{raftkv.System{}, "raftnode, the store of this project"}}
+}
+
+func systemNamed(name string) (sut.System, error) {
+	var names []string
+	for _, s := range systems() {
+		if s.Name() == name {
+			return s.System, nil
+		}
+		names = append(names, s.Name())
+	}
+	return nil, fmt.Errorf("unknown system %q: there is %s", name, strings.Join(names, ", "))
+}
+
+type runtimeName struct{ name, doc string }
+
+func runtimeNames() []runtimeName {
+	return []runtimeName{
+		{"docker", "a container for each node, on the Docker engine of the environment"},
+		{"fake", "a store in memory that needs nothing; to try raftcheck itself"},
+	}
+}
+
+// parts are the things that a configuration names.
+type parts struct {
+	system   sut.System
+	workload workloads.Workload
+	runtime  cluster.Runtime
+	faults   []nemesis.Fault
+	schedule nemesis.Schedule
+	clients  int
+}
+
+// assemble finds what cfg names. Every error is one of the arguments. The fake runtime behaves as
+// behaviour says.
+func assemble(cfg config.Config, behaviour fake.Behaviour) (p parts, err error) {
+	if p.workload, err = workloads.Named(cfg.Workload); err != nil {
+		return p, hinted{err, "raftcheck list"}
+	}
+	if p.faults, err = nemesis.Select(cfg.Faults, cfg.Nodes); err != nil {
+		return p, hinted{err, "raftcheck list"}
+	}
+	if p.clients, err = cfg.Clients(); err != nil {
+		return p, err
+	}
+	p.schedule, err = nemesis.Plan(nemesis.Wishes{
+		Faults: p.faults, Nodes: cfg.Nodes, TimeLimit: cfg.TimeLimit, Quiet: cfg.Quiet,
+		Interval: cfg.FaultInterval, Duration: cfg.FaultDuration,
+	}, source(cfg.Seed, "faults"))
+	if err != nil {
+		return p, err
+	}
+	switch cfg.Runtime {
+	case "fake":
+		both := fake.New(behaviour)
+		p.system, p.runtime = both, both
+		return p, nil
+	case "docker":
+	default:
+		return p, hinted{fmt.Errorf("unknown runtime %q: there is docker, fake", cfg.Runtime),
+			"raftcheck list"}
+	}
+	if p.system, err = systemNamed(cfg.System); err != nil {
+		return p, hinted{err, "raftcheck list"}
+	}
+	return p, nil // the runtime needs an engine, see openRuntime
+}
+
+// operations makes what clients do in a run.
+func operations(cfg config.Config, w workloads.Workload) generator.Generator {
+	return generator.Stagger(cfg.Rate, source(cfg.Seed, "pace"),
+		w.Operations(source(cfg.Seed, "operations")))
+}
+
+// source is the run's source of chance for one purpose: drawing more for one does not change what
+// another gets.
+func source(seed uint64, purpose string) *rand.Rand {
+	var h uint64 = 14695981039346656037 // FNV-1a, which is the same everywhere
+	for _, b := range []byte(purpose) {
+		h = (h ^ uint64(b)) * 1099511628211
+	}
+	return rand.New(rand.NewPCG(seed, h))
+}
+
+// header is the first line of the history. It holds all that judging needs.
+func header(
+	cfg config.Config, p parts, run *store.Run, image string, nodes []sut.Node,
+) (history.Header, error) {
+	raw, err := json.Marshal(cfg)
+	if err != nil {
+		return history.Header{}, fmt.Errorf("save the configuration: %w", err)
+	}
+	h := history.Header{
+		Run: run.ID(), Raftcheck: version(), Started: time.Now().UTC(),
+		Workload: p.workload.Name(), Model: p.workload.Model(), System: p.system.Name(),
+		Seed: cfg.Seed, Functions: p.workload.Functions(), Config: raw,
+		RecoveryLimit: cfg.RecoveryLimit, AvailabilityLimit: cfg.AvailabilityLimit,
+		Restart: p.schedule.Uses("kill"),
+	}
+	for _, f := range p.faults {
+		h.Faults = append(h.Faults, f.Name())
+	}
+	if timing, ok := p.system.(sut.Timing); ok {
+		h.LeaderChange = p.schedule.DeposesLeader(timing.ElectionTimeout())
+	}
+	h.Images = map[string]string{}
+	for _, n := range nodes {
+		h.Nodes = append(h.Nodes, string(n.ID))
+		if image != "" {
+			h.Images[string(n.ID)] = image
+		}
+	}
+	return h, nil
+}
+
+// clients makes the clients of a cluster: inside its network if it has one, here if not.
+func clients(
+	ctx context.Context, c cluster.Cluster, cfg config.Config, p parts, now func() time.Duration,
+) (harness.Clients, error) {
+	host, ok := c.(cluster.DriverHost)
+	if !ok {
+		return driver.NewLocal(p.system, c.Nodes(), p.workload.Do, cfg.OpTimeout, now), nil
+	}
+	stream, err := host.Driver(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return driver.NewRemote(ctx, stream, driver.Config{
+		System: p.system.Name(), Workload: p.workload.Name(), Nodes: c.Nodes(),
+		Timeout: cfg.OpTimeout, Now: now,
+	})
+}
+
+// judge judges a history. It needs the history, and for what stands in node logs the directory of
+// the run; nothing else, so that the verdict is the same today and in a year.
+func judge(
+	ctx context.Context, h *history.History, dir fs.FS, limit time.Duration,
+) (*check.Verdict, error) {
+	w, err := workloads.Named(h.Header.Workload)
+	if err != nil {
+		return nil, err
+	}
+	checkers := append(w.Checkers(), check.Stock()...)
+	in := &check.Input{History: h, Promises: check.PromisesOf(h.Header), Dir: dir}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return check.Judge(ctx, in, checkers), nil
+}
