@@ -205,11 +205,9 @@ func (n *Node) becomeLeader() {
 	for i := n.commit + 1; i <= n.log.last(); i++ {
 		n.lead.uncommitted += entrySize(&n.log.entries[i-n.log.base-1])
 	}
-	n.trackPeers()
 	n.lead.heartbeatAt = n.now + n.opts.Heartbeat
-	n.lead.termStart = n.log.last() + 1
-	n.appendOwn(EntryNoop, nil)
-	n.advanceCommit()
+	n.lead.termStart = n.appendOwn(EntryNoop, nil)
+	n.trackPeers()
 }
 
 // quorumSeen is when a quorum was last heard from, ourselves included.

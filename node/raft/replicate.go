@@ -14,7 +14,8 @@ func (n *Node) peer(id ID) *progress {
 
 // trackPeers makes the list of those that we replicate to: the members of the configuration in
 // force and, until it is committed, of the last committed one, so that who is removed learns of
-// it. Who is no longer in it loses its progress: coming back later, it starts from nothing.
+// it. Who is no longer in it loses its progress: coming back later, it starts from nothing. The
+// first probe of a newcomer begins at the last entry, which we have just appended.
 func (n *Node) trackPeers() {
 	config, _ := n.members.latest()
 	ids := slices.Concat(config.Members(), n.members.at(n.commit).config.Members())
@@ -27,7 +28,7 @@ func (n *Node) trackPeers() {
 		}
 		p := n.peer(id)
 		if p == nil {
-			p = &progress{id: id, next: n.log.last() + 1, lastSeen: n.now}
+			p = &progress{id: id, next: n.log.last(), lastSeen: n.now}
 		}
 		peers = append(peers, p)
 	}
