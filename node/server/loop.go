@@ -139,16 +139,14 @@ func (l *loop) refusal(err error) *Error {
 	return errNotLeader(l.node.Leader())
 }
 
-// askRead asks for one read index for all the reads. They are for the leader alone.
+// askRead asks for one read index for all the reads. A follower gets it from its leader.
 func (l *loop) askRead(now raft.Time, reads []*read) {
 	if len(reads) == 0 {
 		return
 	}
 	var refused *Error
 	l.readID++
-	if l.node.Role() != raft.Leader {
-		refused = errNotLeader(l.node.Leader())
-	} else if err := l.node.Read(now, l.readID); err != nil {
+	if err := l.node.Read(now, l.readID); err != nil {
 		refused = l.refusal(err)
 	}
 	if refused != nil {
