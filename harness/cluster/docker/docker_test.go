@@ -2,9 +2,12 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"testing"
+
+	"github.com/docker/docker/client"
 
 	"github.com/raftcheck/raftcheck/harness/cluster"
 	"github.com/raftcheck/raftcheck/harness/cluster/clustertest"
@@ -69,3 +72,16 @@ func TestRuntime(t *testing.T) {
 		Left:  e.left,
 	})
 }
+
+// unconnected is an engine of which only the client is there.
+func unconnected(t *testing.T) *Engine {
+	t.Helper()
+	cli, err := client.NewClientWithOpts(client.FromEnv, client.WithVersion(MinAPI))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cli.Close() })
+	return &Engine{cli: cli, log: slog.New(slog.DiscardHandler)}
+}
+
+func asError(err error) (*Error, bool) { return errors.AsType[*Error](err) }
