@@ -28,8 +28,8 @@ func slowQuorum(c *Config, value func(ID) uint64) uint64 {
 
 func TestQuorumAgreesWithTheDumbOne(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	draw := func(max int) (ids []ID) {
-		for _, k := range rng.Perm(14)[:rng.IntN(max)] {
+	draw := func(limit int) (ids []ID) {
+		for _, k := range rng.Perm(14)[:rng.IntN(limit)] {
 			ids = append(ids, ID(k+1))
 		}
 		slices.Sort(ids)

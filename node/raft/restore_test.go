@@ -23,7 +23,7 @@ func TestRestoreRefusesContradictions(t *testing.T) {
 		want string
 	}{
 		"a gap in the log": {
-			Restored{HardState: HardState{Term: 5}, Entries: []Entry{{Index: 1, Term: 1}, {Index: 3, Term: 1}}},
+			Restored{HardState: HardState{Term: 5}, Entries: append(entries(1, 1), entries(3, 1)...)},
 			"entry (3, term 1) follows (1, term 1)",
 		},
 		"terms that go down": {
@@ -42,7 +42,10 @@ func TestRestoreRefusesContradictions(t *testing.T) {
 			Restored{HardState: HardState{Term: 5}, Entries: entries(1, 2), Applied: 3}, "applied 3",
 		},
 		"a membership that cannot be read": {
-			Restored{HardState: HardState{Term: 5}, Entries: []Entry{{Index: 1, Term: 1, Kind: EntryConfig}}},
+			Restored{
+				HardState: HardState{Term: 5},
+				Entries:   []Entry{{Index: 1, Term: 1, Kind: EntryConfig}},
+			},
 			"malformed membership",
 		},
 	} {

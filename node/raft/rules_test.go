@@ -17,7 +17,9 @@ import (
 // time, disks or networks, starts no goroutine, uses no channel, and never ranges over a map,
 // whose order is different each time.
 func TestCoreIsPure(t *testing.T) {
-	allowed := []string{"encoding/binary", "errors", "fmt", "math/rand/v2", "slices", "strconv", "strings"}
+	allowed := []string{
+		"encoding/binary", "errors", "fmt", "math/rand/v2", "slices", "strconv", "strings",
+	}
 	fset := token.NewFileSet()
 	names, err := filepath.Glob("*.go")
 	if err != nil {

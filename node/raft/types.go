@@ -1,16 +1,16 @@
 // Package raft is the consensus core: a pure state machine. Inputs go in (a message, a deadline, a
 // proposal, word that the disk is done) and effects come out (messages to send, entries to save,
-// entries to apply). It has no clock, disk, network, goroutine or randomness of its own, so the same
-// inputs give the same effects: in raftnode, with sockets and a disk, and in the simulator, where a
-// whole cluster lives in virtual time.
+// entries to apply). It has no clock, disk, network, goroutine or randomness of its own, so the
+// same inputs give the same effects: in raftnode, with sockets and a disk, and in the simulator,
+// where a whole cluster lives in virtual time.
 //
 //	messages, deadlines,   ┌──────┐  Output{Append, Send, Commit, Reads, …}
 //	proposals, disk acks ─►│ Node │─► every message names the Ticket of the
 //	                       └──────┘   disk write that it must wait for
 //
 // The algorithm is that of Ongaro and Ousterhout, "In Search of an Understandable Consensus
-// Algorithm", with what Ongaro's dissertation adds: pre-vote (§9.6), check-quorum (§6.2), leadership
-// transfer (§3.10), ReadIndex (§6.4), joint consensus (§4.3) and learners (§4.2.1).
+// Algorithm", with what Ongaro's dissertation adds: pre-vote (§9.6), check-quorum (§6.2),
+// leadership transfer (§3.10), ReadIndex (§6.4), joint consensus (§4.3) and learners (§4.2.1).
 package raft
 
 import "strconv"
@@ -20,11 +20,11 @@ type ID uint64
 
 func (id ID) String() string { return "n" + strconv.FormatUint(uint64(id), 10) }
 
-// Term counts elections. Index counts log entries, from 1. Zero means none.
-type (
-	Term  uint64
-	Index uint64
-)
+// Term counts elections. Zero is before the first.
+type Term uint64
+
+// Index counts log entries, from 1. Zero means none.
+type Index uint64
 
 // Time is monotonic time in nanoseconds, handed in by the driver. The core never looks at a clock.
 type Time int64

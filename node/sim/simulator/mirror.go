@@ -45,11 +45,8 @@ func (m *mirror) configAt(i raft.Index) *raft.Config {
 	return &m.configs[k].config
 }
 
-// config is the membership in force, and where it stands.
-func (m *mirror) config() (*raft.Config, raft.Index) {
-	c := &m.configs[len(m.configs)-1]
-	return &c.config, c.index
-}
+// config is the membership in force.
+func (m *mirror) config() *raft.Config { return &m.configs[len(m.configs)-1].config }
 
 // restore sets the mirror to what a process starts with.
 func (m *mirror) restore(w *World, d *disk, from raft.Restored) {

@@ -253,7 +253,7 @@ func (w *World) checkRecovered() {
 		w.fail("recovery", "nobody leads after %s of calm", show(w.plan.Settle))
 		return
 	}
-	config, _ := l.mirror.config()
+	config := l.mirror.config()
 	for _, p := range w.nodes {
 		if !isVoter(config, p.id) {
 			continue

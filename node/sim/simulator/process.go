@@ -84,7 +84,7 @@ func (p *process) start() {
 	p.core = core
 	p.machine = p.disk.state
 	p.mirror.restore(w, &p.disk, from)
-	config, _ := p.mirror.config()
+	config := p.mirror.config()
 	p.inForce, p.leads, p.commits = *config, 0, from.Snapshot.Index
 	p.turn()
 }

@@ -78,7 +78,7 @@ func (w *World) observe(p *process, o *raft.Output) {
 			p.inForce = *p.mirror.configAt(e.Index)
 		}
 	}
-	config, _ := p.mirror.config()
+	config := p.mirror.config()
 	p.inForce = *config
 	// What is handed out to be applied is decided. It is checked here, before anybody hears of it.
 	for i := range o.Apply {
