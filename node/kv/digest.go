@@ -5,9 +5,9 @@ import (
 	"unsafe"
 )
 
-// Digest sums up the whole state: equal states have equal digests, in whatever order they came
-// about, and unequal ones differ with all but a chance of 2⁻⁶⁴ as far as accidents go. It is kept up
-// to date with each change, so asking costs nothing.
+// Digest sums up the whole state, sessions included: equal states have equal digests, in whatever
+// order they came about, and unequal ones differ with all but a chance of 2⁻⁶⁴ as far as accidents
+// go. It is kept up to date with each change, so asking costs nothing.
 //
 // It is a hash of a multiset (Clarke et al., "Incremental Multiset Hash Functions", ASIACRYPT 2003,
 // the additive kind) over key, version and value. It guards against bugs, not against an adversary.
