@@ -21,8 +21,8 @@ type processes struct {
 	mu sync.Mutex // one signal at a time: a stop and a continue that race prove nothing
 }
 
-// signalTimeout bounds the wait for a signal to show. A process in an uninterruptible sleep can take
-// long to stop.
+// signalTimeout bounds the wait for a signal to show. A process in an uninterruptible sleep can
+// take long to stop.
 const signalTimeout = 5 * time.Second
 
 func (p *processes) handlers() map[string]handler {
@@ -33,7 +33,7 @@ func (p *processes) probe() wire.Ability {
 	a := wire.Ability{Name: "pause and kill processes", Needs: "/proc, pidfd_open, CAP_KILL"}
 	fd, err := unix.PidfdOpen(p.self, 0)
 	if err == nil {
-		unix.Close(fd)
+		_ = unix.Close(fd)
 		_, err = p.look()
 	}
 	if err != nil {
@@ -162,7 +162,7 @@ func killAndWait(ctx context.Context, pr wire.Process) error {
 	if err != nil {
 		return wire.Errorf(wire.Unable, "open process %d (%s): %v", pr.PID, pr.Name, err)
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !gone(err) {
 		return wire.Errorf(wire.Unable, "kill process %d (%s): %v", pr.PID, pr.Name, err)
 	}

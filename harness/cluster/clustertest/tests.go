@@ -15,7 +15,8 @@ import (
 
 func testBoot(t *testing.T, cfg Config) {
 	c, spec := up(t, cfg, 5)
-	if got, want := ids(c.Nodes()), []sut.NodeID{"n1", "n2", "n3", "n4", "n5"}; !slices.Equal(got, want) {
+	want := []sut.NodeID{"n1", "n2", "n3", "n4", "n5"}
+	if got := ids(c.Nodes()); !slices.Equal(got, want) {
 		t.Fatalf("nodes: got %v, want %v", got, want)
 	}
 	if h := c.Host("n9"); h != nil {

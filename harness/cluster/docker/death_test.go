@@ -39,8 +39,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// harnessToBeKilled brings a cluster up, says so with the guardian's process, 0 if there is none, and
-// waits to be killed.
+// harnessToBeKilled brings a cluster up, says so with the guardian's process (0 if there is none),
+// and waits to be killed.
 func harnessToBeKilled(image, run string, keep bool) error {
 	ctx := context.Background()
 	e, err := Connect(ctx, nil)
@@ -101,7 +101,8 @@ func mustBeLeft(t *testing.T, e *Engine, run string, want int) {
 	}
 }
 
-// itemsOfTwo is what a cluster of two is made of: two containers and a volume for each node, a network.
+// itemsOfTwo is what a cluster of two is made of: a network, and for each node two containers and a
+// volume.
 const itemsOfTwo = 7
 
 // TestGuardian: a harness that is killed leaves nothing, since its guardian reaps.

@@ -55,8 +55,8 @@ type GoBuild struct {
 }
 
 // Build compiles a static binary for the engine's processor and calls use with its path, which is
-// valid only until use returns. Without an overlay the binary is kept in the user's cache directory,
-// so that go has nothing to do where nothing changed.
+// valid only until use returns. Without an overlay the binary is kept in the user's cache
+// directory, so that go has nothing to do where nothing changed.
 func (e *Engine) Build(ctx context.Context, b GoBuild, use func(binary string) error) error {
 	goTool, err := exec.LookPath("go")
 	if err != nil {
@@ -93,7 +93,7 @@ func (e *Engine) Build(ctx context.Context, b GoBuild, use func(binary string) e
 func (e *Engine) buildDir(b GoBuild) (dir string, leave func(), err error) {
 	if b.Overlay != "" { // changed sources are compiled once
 		dir, err = os.MkdirTemp("", "raftcheck-build-")
-		return dir, func() { os.RemoveAll(dir) }, err
+		return dir, func() { _ = os.RemoveAll(dir) }, err
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// The harness holds a pipe to its guardian. A line "done" dismisses the guardian; an end of the pipe
-// without one means that the harness died, and how does not matter.
+// The harness holds a pipe to its guardian. A line "done" dismisses the guardian; an end of the
+// pipe without one means that the harness died, and how does not matter.
 const dismissal = "done"
 
 // What a dying harness asked of the engine may show up late, so the guardian looks several times.

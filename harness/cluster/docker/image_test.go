@@ -45,7 +45,8 @@ func TestOverlay(t *testing.T) {
 	}
 	dir := t.TempDir()
 	changed := filepath.Join(dir, "main.go")
-	must(t, os.WriteFile(changed, []byte("package main\nfunc main() { println(\"changed\") }\n"), 0o644))
+	must(t, os.WriteFile(changed,
+		[]byte("package main\nfunc main() { println(\"changed\") }\n"), 0o644))
 	empty := filepath.Join(dir, "empty.go")
 	must(t, os.WriteFile(empty, []byte("package main\n"), 0o644))
 	base := filepath.Join(checkout, "harness/cluster/clustertest/testnode")
@@ -86,11 +87,12 @@ func TestBuildTellsWhatGoSays(t *testing.T) {
 	e := &Engine{Arch: "amd64"}
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module x\ngo 1.26\n"), 0o644))
-	must(t, os.WriteFile(filepath.Join(dir, "x.go"), []byte("package main\nfunc main() { nonsense }\n"),
-		0o644))
+	must(t, os.WriteFile(filepath.Join(dir, "x.go"),
+		[]byte("package main\nfunc main() { nonsense }\n"), 0o644))
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	t.Setenv("GOCACHE", goEnv(t, "GOCACHE"))
-	err := e.Build(t.Context(), GoBuild{Checkout: dir, Package: "."}, func(string) error { return nil })
+	err := e.Build(t.Context(), GoBuild{Checkout: dir, Package: "."},
+		func(string) error { return nil })
 	wantHint(t, err, "undefined: nonsense", "go build")
 }
 

@@ -3,6 +3,7 @@
 package docker
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -18,7 +19,7 @@ func lockDir(dir string) (unlock func(), err error) {
 	}
 	for {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		if err != unix.EINTR {
+		if !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}
@@ -26,5 +27,5 @@ func lockDir(dir string) (unlock func(), err error) {
 		f.Close()
 		return nil, err
 	}
-	return func() { f.Close() }, nil
+	return func() { _ = f.Close() }, nil
 }

@@ -3,6 +3,7 @@ package docker
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -74,7 +75,7 @@ func TestBadFrames(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.why)
 		}
 	}
-	if _, _, err := readFrame(strings.NewReader("")); err != io.EOF {
+	if _, _, err := readFrame(strings.NewReader("")); !errors.Is(err, io.EOF) {
 		t.Errorf("the end: got %v, want %v", err, io.EOF)
 	}
 }

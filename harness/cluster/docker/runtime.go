@@ -108,8 +108,8 @@ func (r *Runtime) Up(ctx context.Context, spec cluster.Spec) (cluster.Cluster, e
 	return c, nil
 }
 
-// testcontainers gives the provider that creates containers. It is made at the first use, when it is
-// settled what testcontainers may do.
+// testcontainers gives the provider that creates containers. It is made at the first use, when it
+// is settled what testcontainers may do.
 func (r *Runtime) testcontainers(ctx context.Context) (*testcontainers.DockerProvider, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -135,6 +135,7 @@ type silence struct{}
 
 var _ tclog.Logger = silence{}
 
+// Printf implements [tclog.Logger].
 func (silence) Printf(string, ...any) {}
 
 // haveImage makes sure that the engine has the image, and pulls it otherwise.

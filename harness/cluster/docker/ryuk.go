@@ -22,7 +22,7 @@ const ryukBudget = 3 * time.Second
 
 // ryukImage is where Ryuk's image would come from.
 func ryukImage() string {
-	img := testcontainers.ReaperDefaultImage
+	img := testcontainers.ReaperDefaultImage //nolint:staticcheck // its only public name
 	if p := os.Getenv(envHubPrefix); p != "" {
 		img = strings.TrimSuffix(p, "/") + "/" + img
 	}

@@ -16,7 +16,7 @@ func runDriver(ctx context.Context, in io.Reader, out io.Writer) error {
 	sc := bufio.NewScanner(in)
 	for ctx.Err() == nil && sc.Scan() {
 		verb, rest, _ := strings.Cut(sc.Text(), " ")
-		answer := ""
+		var answer string
 		switch verb {
 		case "echo":
 			answer = rest
