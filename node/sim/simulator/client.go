@@ -35,6 +35,10 @@ func (w *World) clientStep(i int) {
 		c.node = w.anyNode() // the one that was asked may be cut off
 	}
 	if !retry {
+		c.busy = false
+		if w.quiet {
+			return
+		}
 		c.seq++
 		c.write = w.rng.IntN(100) >= w.plan.ReadPct
 		c.key = uint32(w.rng.IntN(maxKeys))

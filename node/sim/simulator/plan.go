@@ -108,8 +108,8 @@ func (p *Plan) drawWorld(rng *rand.Rand) {
 // Benchmark is a healthy cluster under a steady load of ops operations per second.
 func Benchmark(nodes, ops int, duration raft.Time) Plan {
 	return Plan{
-		Nodes: nodes, Duration: duration, Settle: second, Timeout: second,
-		Raft:  raft.Options{KeepTail: 100},
+		Nodes: nodes, Duration: duration, Settle: 10 * second, Timeout: second,
+		Raft:  raft.Options{KeepTail: 100, MaxBatchBytes: 1 << 18},
 		Delay: 200 * microsecond, Jitter: 100 * microsecond,
 		Sync: 200 * microsecond, SyncJitter: 100 * microsecond,
 		SnapEvery: 1000, Clients: 10, ReadPct: 50, Think: second*10/raft.Time(ops) - millisecond,

@@ -39,7 +39,8 @@ type process struct {
 	leads   raft.Term  // the term that it leads, as its events tell
 	commits raft.Index // how far it commits, as its events tell
 	inForce raft.Config
-	joined  bool // belongs to the first members
+	joined  bool       // belongs to the first members
+	atQuiet raft.Index // what it had applied when the clients stopped
 }
 
 type clientWrite struct {

@@ -39,6 +39,7 @@ type World struct {
 	truth   truth
 	net     network
 	calm    bool // nothing breaks any more
+	quiet   bool // and clients begin nothing new
 
 	faults []fault
 	stats  Stats
@@ -110,6 +111,11 @@ func RunPlan(plan Plan, rng *rand.Rand, log io.Writer) (res Result) {
 	w.setUp()
 	w.runUntil(plan.Duration)
 	w.calmDown()
+	w.runUntil(plan.Duration + plan.Settle*2/3)
+	w.quiet = true
+	for _, p := range w.nodes {
+		p.atQuiet = p.machine.applied
+	}
 	w.runUntil(plan.Duration + plan.Settle)
 	w.checkRecovered()
 	return res
