@@ -5,6 +5,7 @@ import (
 
 	"github.com/raftcheck/raftcheck/linearizability/certify"
 	"github.com/raftcheck/raftcheck/linearizability/register"
+	"github.com/raftcheck/raftcheck/linearizability/zone"
 )
 
 // Decision is what was found out about the operations on one register.
@@ -35,30 +36,49 @@ func Decide(ctx context.Context, ops []register.Op, budget register.Budget) Deci
 			}, "normalise"}
 		}
 	}
-	left, kept := normalize(ops)
-	d := decideLeft(ctx, left, budget)
-	if d.Answer == register.Legal {
-		if err := certify.Legal(left, d.Order); err != nil {
-			d.Answer, d.Reason = register.Undecided, "the order that was found is wrong: "+err.Error()
-		}
+	left, kept := register.Normalize(ops)
+	d := Decision{zone.Decide(left), "zones"}
+	d.restore(kept)
+	if d.Answer == register.Legal || d.Answer == register.Illegal {
+		return d.certified(ops)
 	}
-	for i := range d.Order {
-		d.Order[i] = original(kept, d.Order[i])
+	if register.HasMiss(ops) {
+		left, kept = ops, nil
 	}
-	for i := range d.Core {
-		d.Core[i] = original(kept, d.Core[i])
-	}
-	return d
+	steps := d.Steps
+	d = decideLeft(ctx, left, budget)
+	d.restore(kept)
+	d.Steps += steps
+	return d.certified(ops)
 }
 
-// original is where the operation stood that stands at i in what was kept.
-func original(kept []int32, i int32) int32 {
-	if kept == nil {
-		return i
-	}
-	return kept[i]
-}
-
+// decideLeft asks the engines that need no assumption.
 func decideLeft(ctx context.Context, ops []register.Op, budget register.Budget) Decision {
 	return Decision{byPorcupine(ctx, ops, budget), "porcupine"}
+}
+
+// restore turns positions in what was kept into positions in what there was.
+func (d *Decision) restore(kept []int32) {
+	if kept == nil {
+		return
+	}
+	for i := range d.Order {
+		d.Order[i] = kept[d.Order[i]]
+	}
+	for i := range d.Core {
+		d.Core[i] = kept[d.Core[i]]
+	}
+}
+
+// certified replays the order of a Legal. One that is wrong is a mistake of the engine, and decides
+// nothing.
+func (d Decision) certified(ops []register.Op) Decision {
+	if d.Answer != register.Legal {
+		return d
+	}
+	if err := certify.Legal(ops, d.Order); err != nil {
+		d.Answer, d.Order = register.Undecided, nil
+		d.Reason = "the order that was found is wrong: " + err.Error()
+	}
+	return d
 }

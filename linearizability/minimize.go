@@ -17,7 +17,7 @@ import (
 // each question; what can not be answered with it is not weakened.
 func minimize(ctx context.Context, ops []register.Op, core []int32, b register.Budget) []register.Op {
 	illegal := func(ops []register.Op) bool {
-		return decideLeft(ctx, ops, b).Answer == register.Illegal
+		return Decide(ctx, ops, b).Answer == register.Illegal
 	}
 	now := slices.Clone(ops)
 	if core != nil {
@@ -25,7 +25,7 @@ func minimize(ctx context.Context, ops []register.Op, core []int32, b register.B
 			now = few
 		}
 	}
-	now, _ = normalize(now)
+	now, _ = weakest(now)
 	now = slices.Clone(now)
 	if len(now) > 64 {
 		now = shortest(now, illegal)
@@ -54,7 +54,7 @@ func weakenTo(ops []register.Op, core []int32) []register.Op {
 			out = append(out, o)
 		}
 	}
-	out, _ = normalize(out)
+	out, _ = weakest(out)
 	return out
 }
 
@@ -98,7 +98,7 @@ func until(ops []register.Op, end int64) []register.Op {
 		}
 		out = append(out, o)
 	}
-	out, _ = normalize(out)
+	out, _ = weakest(out)
 	return out
 }
 
@@ -120,7 +120,7 @@ func weakenChunks(
 			try = append(try, o)
 		}
 		if changed {
-			try, _ = normalize(try)
+			try, _ = weakest(try)
 			if illegal(try) {
 				ops = slices.Clone(try)
 				continue
@@ -129,4 +129,13 @@ func weakenChunks(
 		from += size
 	}
 	return ops
+}
+
+// weakest drops the indeterminate mutators that nobody observes. Dropping a Maybe is a weakening
+// only where it is sound to: not beside a Miss.
+func weakest(ops []register.Op) ([]register.Op, []int32) {
+	if register.HasMiss(ops) {
+		return ops, nil
+	}
+	return register.Normalize(ops)
 }

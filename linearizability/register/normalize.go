@@ -1,37 +1,28 @@
-package linearizability
+package register
 
-import "github.com/raftcheck/raftcheck/linearizability/register"
+import "slices"
 
-// normalize drops what constrains nothing, and with that the operations that make a search long:
-// indeterminate mutators whose value nobody observed. It returns what is left; the positions in ops
-// of what is left are in kept, or nil if nothing was dropped.
+// Normalize drops what constrains nothing and makes a search long: indeterminate mutators whose
+// value nobody observed. It returns what is left; the positions in ops of what is left are in kept,
+// or nil if nothing was dropped.
 //
 // Why that is sound: such an operation may be left out, so leaving it out only removes
 // linearizations. And in any linearization that holds it, the next thing on the register is a
 // blind write or nothing, since nobody observes its value; without it all results are the same. A
-// [register.Miss] breaks that argument, since any other value satisfies it. So where there is
-// one, nothing is dropped.
+// [Miss] breaks the second half, since any other value satisfies it: with one in ops, what is left
+// being legal proves that ops is, but its being illegal proves nothing.
 //
 // An indeterminate cas from a to b observes a only if its own b is observed: what is required is
 // found by going backwards from the values that determinate operations observed.
-func normalize(ops []register.Op) (left []register.Op, kept []int32) {
-	maybes := 0
-	for i := range ops {
-		switch {
-		case ops[i].Kind == register.Miss:
-			return ops, nil
-		case ops[i].Maybe:
-			maybes++
-		}
-	}
-	if maybes == 0 {
+func Normalize(ops []Op) (left []Op, kept []int32) {
+	if !slices.ContainsFunc(ops, func(o Op) bool { return o.Maybe }) {
 		return ops, nil
 	}
 	required := requiredValues(ops)
 	for i := range ops {
 		if ops[i].Maybe && !required[ops[i].B] {
 			if kept == nil {
-				left = append(make([]register.Op, 0, len(ops)-1), ops[:i]...)
+				left = append(make([]Op, 0, len(ops)-1), ops[:i]...)
 				kept = make([]int32, i, len(ops)-1)
 				for j := range kept {
 					kept[j] = int32(j)
@@ -51,20 +42,20 @@ func normalize(ops []register.Op) (left []register.Op, kept []int32) {
 }
 
 // requiredValues are the values, by number, that some operation must have found.
-func requiredValues(ops []register.Op) []bool {
-	top := register.Absent
+func requiredValues(ops []Op) []bool {
+	top := Absent
 	for i := range ops {
 		top = max(top, ops[i].A, ops[i].B)
 	}
 	required := make([]bool, top+1)
-	var todo []register.Value
-	need := func(v register.Value) {
+	var todo []Value
+	need := func(v Value) {
 		if !required[v] {
 			required[v] = true
 			todo = append(todo, v)
 		}
 	}
-	from := map[register.Value][]register.Value{} // by b, each a of an indeterminate cas a→b
+	from := map[Value][]Value{} // by b, each a of an indeterminate cas a→b
 	for i := range ops {
 		o := &ops[i]
 		v, observes := o.Observes()
@@ -83,4 +74,9 @@ func requiredValues(ops []register.Op) []bool {
 		}
 	}
 	return required
+}
+
+// HasMiss says whether a [Miss] is among ops.
+func HasMiss(ops []Op) bool {
+	return slices.ContainsFunc(ops, func(o Op) bool { return o.Kind == Miss })
 }
