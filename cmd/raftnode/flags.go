@@ -31,6 +31,12 @@ func parse(args []string, stdout, stderr io.Writer) (cfg server.Config, code int
 	fs.DurationVar(&cfg.Heartbeat, "heartbeat", server.DefaultHeartbeat, "leader's heartbeat interval")
 	fs.DurationVar(&cfg.ElectionTimeout, "election-timeout", server.DefaultElectionTimeout,
 		"the shortest election timeout; the longest is twice that")
+	fs.Int64Var(&cfg.SnapshotBytes, "snapshot-bytes", server.DefaultSnapshotBytes,
+		"take a snapshot when the log has grown by so many `bytes` and twice the last one")
+	fs.IntVar(&cfg.SnapshotEntries, "snapshot-entries", server.DefaultSnapshotEntries,
+		"take a snapshot when the log has grown by so many `entries`")
+	fs.IntVar(&cfg.KeepTail, "keep-tail", 4096,
+		"keep so many `entries` before a snapshot in memory, for followers that are a little behind")
 	fs.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	err := fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {

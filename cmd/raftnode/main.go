@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/raftcheck/raftcheck/node/server"
+	"github.com/raftcheck/raftcheck/node/snapshot"
 	"github.com/raftcheck/raftcheck/node/wal"
 )
 
@@ -107,7 +108,8 @@ func end(s *server.Server, log *slog.Logger) int {
 
 func startCode(err error) int {
 	_, corrupt := errors.AsType[*wal.CorruptError](err)
-	if corrupt || errors.Is(err, server.ErrIdentity) || errors.Is(err, wal.ErrFormat) {
+	_, damaged := errors.AsType[*snapshot.DamagedError](err)
+	if corrupt || damaged || errors.Is(err, server.ErrIdentity) || errors.Is(err, wal.ErrFormat) {
 		return exitCorrupt
 	}
 	return exitFailure

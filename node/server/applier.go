@@ -6,6 +6,7 @@ import (
 
 	"github.com/raftcheck/raftcheck/node/kv"
 	"github.com/raftcheck/raftcheck/node/raft"
+	"github.com/raftcheck/raftcheck/node/snapshot"
 )
 
 // applier owns the state machine: it applies committed entries in order, answers the writes that
@@ -13,7 +14,17 @@ import (
 type applier struct {
 	machine *kv.Machine
 	inbox   *inbox
+	store   *snapshot.Store
+	fail    func(error)
 	waiting []readJob // reads of an index not applied yet
+
+	// Snapshots are taken when the log has grown by so much since the last one, and by more than
+	// twice its size, so that writing snapshots costs no more than a part of writing the log.
+	policy       snapshotPolicy
+	grownBytes   int64
+	grown        int
+	lastSize     atomic.Int64
+	snapshotting atomic.Bool
 
 	mu      sync.Mutex // guards queue and closed
 	queue   []applyJob
@@ -31,7 +42,16 @@ type applied struct {
 	keys   int
 }
 
+// snapshotPolicy says when to take a snapshot: when the log has grown by either.
+type snapshotPolicy struct {
+	bytes   int64
+	entries int
+}
+
 type applyJob struct {
+	restore *raft.SnapshotMeta // load this one first
+	clean   bool               // remove old snapshots
+	view    func(kv.View)      // wants a picture of the state afterwards
 	entries []raft.Entry
 	// writes belong to some of the entries, in order; each has the entry's index and term.
 	writes []appliedWrite
@@ -49,8 +69,13 @@ type readJob struct {
 	reads []*read
 }
 
-func newApplier(m *kv.Machine, in *inbox) *applier {
-	a := &applier{machine: m, inbox: in, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+func newApplier(m *kv.Machine, in *inbox, store *snapshot.Store, policy snapshotPolicy,
+	fail func(error),
+) *applier {
+	a := &applier{
+		machine: m, inbox: in, store: store, policy: policy, fail: fail,
+		wake: make(chan struct{}, 1), stopped: make(chan struct{}),
+	}
 	a.publish()
 	return a
 }
@@ -72,9 +97,14 @@ func (a *applier) run() {
 		a.mu.Unlock()
 		before := a.machine.Applied()
 		for i := range jobs {
-			a.do(&jobs[i])
+			if err := a.do(&jobs[i]); err != nil {
+				a.fail(err)
+				a.abort()
+				return
+			}
 		}
 		clear(jobs)
+		a.considerSnapshot()
 		if now := a.machine.Applied(); now != before {
 			a.publish()
 			a.inbox.setApplied(raft.Index(now))
@@ -86,10 +116,62 @@ func (a *applier) run() {
 	}
 }
 
-func (a *applier) do(j *applyJob) {
+func (a *applier) do(j *applyJob) error {
+	if j.restore != nil {
+		if err := a.restore(*j.restore); err != nil {
+			return err
+		}
+	}
+	a.applyEntries(j)
+	a.serveReads(j)
+	if j.view != nil {
+		j.view(a.machine.View())
+	}
+	if j.clean {
+		return a.store.Clean()
+	}
+	return nil
+}
+
+// restore replaces the state by that of a snapshot which is on disk.
+func (a *applier) restore(meta raft.SnapshotMeta) error {
+	name, err := a.store.Find(meta.Index, meta.Term)
+	if err != nil {
+		return err
+	}
+	if a.machine, _, err = load(a.store, name); err != nil {
+		return err
+	}
+	a.grown, a.grownBytes = 0, 0
+	return a.store.Clean()
+}
+
+// considerSnapshot takes a snapshot if the log has grown enough.
+func (a *applier) considerSnapshot() {
+	if a.grown < a.policy.entries && a.grownBytes < max(a.policy.bytes, 2*a.lastSize.Load()) {
+		return
+	}
+	if !a.snapshotting.CompareAndSwap(false, true) {
+		return
+	}
+	a.grown, a.grownBytes = 0, 0
+	view := a.machine.View()
+	a.inbox.callAlways(func(l *loop) {
+		l.snapshots.save(l, view, func(size int64) {
+			if size > 0 {
+				a.lastSize.Store(size)
+			}
+			a.snapshotting.Store(false)
+		})
+	})
+}
+
+func (a *applier) applyEntries(j *applyJob) {
 	writes := j.writes
 	for i := range j.entries {
 		e := &j.entries[i]
+		a.grown++
+		a.grownBytes += int64(len(e.Data))
 		if e.Kind != raft.EntryCommand {
 			a.machine.Skip(uint64(e.Index))
 			continue
@@ -100,6 +182,10 @@ func (a *applier) do(j *applyJob) {
 			writes = writes[1:]
 		}
 	}
+}
+
+// serveReads serves those reads of which the index is applied by now.
+func (a *applier) serveReads(j *applyJob) {
 	a.waiting = append(a.waiting, j.reads...)
 	kept := a.waiting[:0]
 	for _, r := range a.waiting {

@@ -21,6 +21,8 @@ const (
 	DefaultHeartbeat       = 50 * time.Millisecond
 	DefaultElectionTimeout = 300 * time.Millisecond
 	DefaultCluster         = "raft"
+	DefaultSnapshotBytes   = 64 << 20
+	DefaultSnapshotEntries = 200_000
 )
 
 // Config says what node to run. Zero means the default where one is named.
@@ -39,6 +41,14 @@ type Config struct {
 	Heartbeat       time.Duration // of a leader; 50 ms
 	ElectionTimeout time.Duration // the shortest; the longest is twice that; 300 ms
 	SegmentSize     int64         // of the write-ahead log, in bytes; 16 MiB
+
+	// A snapshot is taken when the log has grown by SnapshotBytes and twice the last snapshot, or
+	// by SnapshotEntries; 64 MiB, 200,000.
+	SnapshotBytes   int64
+	SnapshotEntries int
+	// KeepTail is how many entries before a snapshot stay in memory, so that a follower that is a
+	// little behind needs no snapshot; 4096.
+	KeepTail int
 
 	Trace io.Writer // one JSON line per protocol event
 	Log   *slog.Logger
@@ -140,6 +150,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ElectionTimeout == 0 {
 		c.ElectionTimeout = DefaultElectionTimeout
+	}
+	if c.SnapshotBytes == 0 {
+		c.SnapshotBytes = DefaultSnapshotBytes
+	}
+	if c.SnapshotEntries == 0 {
+		c.SnapshotEntries = DefaultSnapshotEntries
 	}
 	if len(c.Voters) == 0 {
 		for _, p := range c.Peers {

@@ -24,9 +24,9 @@ type disk struct {
 	stopped chan struct{}
 }
 
-// diskJob is a write with its ticket, or messages that wait for a write before, or both.
+// diskJob is a write, or messages that wait for a write before, or both.
 type diskJob struct {
-	ticket raft.Ticket // 0 if there is nothing to save
+	ticket raft.Ticket // 0 if nobody waits for the write
 	batch  wal.Batch
 	send   []raft.Message
 }
@@ -59,10 +59,10 @@ func (d *disk) run() {
 		batches = batches[:0]
 		var ticket raft.Ticket
 		for i := range jobs {
-			if jobs[i].ticket > 0 {
+			if !jobs[i].batch.Empty() {
 				batches = append(batches, jobs[i].batch)
-				ticket = jobs[i].ticket
 			}
+			ticket = max(ticket, jobs[i].ticket)
 		}
 		if err := d.log.Save(batches...); err != nil {
 			d.fail(err)

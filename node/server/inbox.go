@@ -105,6 +105,15 @@ func (in *inbox) call(f func(*loop)) bool {
 	return true
 }
 
+// callAlways is call for what has to be done even when requests are refused already. Once the loop
+// has ended it does nothing.
+func (in *inbox) callAlways(f func(*loop)) {
+	in.mu.Lock()
+	in.calls = append(in.calls, f)
+	in.mu.Unlock()
+	signal(in.wake)
+}
+
 // close refuses requests from now on; messages and completions still come in.
 func (in *inbox) close() {
 	in.mu.Lock()

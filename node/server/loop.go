@@ -23,6 +23,7 @@ type loop struct {
 	applier   *applier
 	transport *peer.Transport
 	tracer    *tracer
+	snapshots *snapshots
 	start     time.Time
 
 	writes    pendingWrites
@@ -180,13 +181,16 @@ func (l *loop) carryOut(out *raft.Output) {
 	}
 	l.apply(out)
 	if out.Install != nil {
-		l.node.Installed(*out.Install, false)
+		l.snapshots.fetch(*out.Install, out.InstallFrom)
 	}
 }
 
 // apply hands committed entries to the applier, with the writes and reads that wait for them.
 func (l *loop) apply(out *raft.Output) {
-	job := applyJob{entries: out.Apply}
+	job := applyJob{entries: out.Apply, restore: out.Restore}
+	if out.Restore != nil {
+		l.restored(out)
+	}
 	for i := range out.Apply {
 		e := &out.Apply[i]
 		if w := l.writes.decide(e.Index, e.Term); w != nil {
@@ -205,8 +209,20 @@ func (l *loop) apply(out *raft.Output) {
 			r.fail(errReadAborted())
 		}
 	}
-	if len(job.entries) > 0 || len(job.reads) > 0 {
+	if len(job.entries) > 0 || len(job.reads) > 0 || job.restore != nil {
 		l.applier.add(job)
+	}
+}
+
+// restored takes in that a leader's snapshot replaces the state. What became of writes that lie
+// inside it is not known: their entries will not be seen here.
+func (l *loop) restored(out *raft.Output) {
+	l.handed = out.Restore.Index
+	for _, w := range l.writes.removeUpTo(out.Restore.Index) {
+		w.fail(errLeadershipLost())
+	}
+	if out.Reset == nil {
+		l.disk.add(diskJob{batch: wal.Batch{Snapshot: out.Restore}})
 	}
 }
 

@@ -49,6 +49,19 @@ func (p *pendingWrites) decide(i raft.Index, term raft.Term) (mine *write) {
 	return mine
 }
 
+// removeUpTo removes and returns all writes up to an index.
+func (p *pendingWrites) removeUpTo(last raft.Index) []*write {
+	var removed []*write
+	for i, w := range p.byIndex {
+		if i <= last {
+			removed = append(append(removed, w), p.older[i]...)
+			delete(p.byIndex, i)
+			delete(p.older, i)
+		}
+	}
+	return removed
+}
+
 // removeUnlessOf removes and returns all writes but those of the term.
 func (p *pendingWrites) removeUnlessOf(term raft.Term) []*write {
 	var removed []*write

@@ -21,6 +21,7 @@ import (
 	"github.com/raftcheck/raftcheck/node/kv"
 	"github.com/raftcheck/raftcheck/node/peer"
 	"github.com/raftcheck/raftcheck/node/raft"
+	"github.com/raftcheck/raftcheck/node/snapshot"
 	"github.com/raftcheck/raftcheck/node/wal"
 )
 
@@ -38,6 +39,8 @@ type Server struct {
 	disk      *disk
 	applier   *applier
 	tracer    *tracer
+	store     *snapshot.Store
+	snapshots *snapshots
 	http      *http.Server
 
 	wg       sync.WaitGroup
@@ -75,11 +78,11 @@ func Start(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	start := time.Now()
-	node, err := s.recover()
+	node, machine, err := s.recover()
 	if err != nil {
 		return nil, errors.Join(err, s.listeners.close())
 	}
-	s.assemble(node, start)
+	s.assemble(node, machine, start)
 	return s, nil
 }
 
@@ -97,22 +100,33 @@ func bind(cfg Config) (listeners, error) {
 }
 
 // recover reads the data directory and makes the core of it.
-func (s *Server) recover() (*raft.Node, error) {
+func (s *Server) recover() (*raft.Node, *kv.Machine, error) {
 	if err := os.MkdirAll(s.cfg.Data, 0o750); err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
+		return nil, nil, fmt.Errorf("data directory: %w", err)
 	}
 	fsys := wal.OSDir(s.cfg.Data)
 	var err error
 	if s.identity, err = loadIdentity(fsys, s.cfg); err != nil {
-		return nil, fmt.Errorf("%s: %w", s.cfg.Data, err)
+		return nil, nil, fmt.Errorf("%s: %w", s.cfg.Data, err)
 	}
 	incarnation, err := s.identity.incarnation()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	voters, err := s.identity.voters()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	s.store = snapshot.NewStore(fsys)
+	if err := s.store.Clean(); err != nil {
+		return nil, nil, err
+	}
+	machine, meta, err := loadNewest(s.store)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", s.cfg.Data, err)
+	}
+	if meta.Index == 0 {
+		meta.Config = raft.Config{Voters: voters}
 	}
 	log, found, err := wal.Open(fsys, wal.Options{
 		Owner:       wal.Owner{ID: s.cfg.ID, Incarnation: incarnation},
@@ -120,30 +134,37 @@ func (s *Server) recover() (*raft.Node, error) {
 		Background:  func(f func()) { go f() },
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.cfg.Data, err)
+		return nil, nil, fmt.Errorf("%s: %w", s.cfg.Data, err)
 	}
 	s.wal = log
+	if found.Snapshot != nil && found.Snapshot.Index > meta.Index {
+		return nil, nil, errors.Join(log.Abandon(), fmt.Errorf("%s: %w", s.cfg.Data, &snapshot.DamagedError{
+			File: s.cfg.Data, Reason: fmt.Sprintf("the log begins after %d, but the newest snapshot is of %d",
+				found.Snapshot.Index, meta.Index),
+		}))
+	}
 	if found.TornBytes > 0 {
 		s.log.Warn("removed an unfinished write from the end of the log", "bytes", found.TornBytes)
 	}
 	rng, err := newRand()
 	if err != nil {
-		return nil, errors.Join(err, log.Abandon())
+		return nil, nil, errors.Join(err, log.Abandon())
 	}
 	node, err := raft.New(1, raft.Options{
 		ID: s.cfg.ID, Rand: rng,
 		Heartbeat:       raft.Time(s.cfg.Heartbeat),
 		ElectionTimeout: raft.Time(s.cfg.ElectionTimeout),
+		KeepTail:        s.cfg.KeepTail,
 	}, raft.Restored{
 		HardState: found.HardState, Entries: found.Entries,
-		Snapshot: raft.SnapshotMeta{Config: raft.Config{Voters: voters}},
+		Snapshot: meta,
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", s.cfg.Data, err), log.Abandon())
+		return nil, nil, errors.Join(fmt.Errorf("%s: %w", s.cfg.Data, err), log.Abandon())
 	}
-	s.log.Info("recovered", "term", found.HardState.Term, "entries", len(found.Entries),
-		"clean", found.Clean)
-	return node, nil
+	s.log.Info("recovered", "term", found.HardState.Term, "snapshot", meta.Index,
+		"entries", len(found.Entries), "clean", found.Clean)
+	return node, machine, nil
 }
 
 func newRand() (*rand.Rand, error) {
@@ -156,7 +177,7 @@ func newRand() (*rand.Rand, error) {
 }
 
 // assemble starts the goroutines.
-func (s *Server) assemble(node *raft.Node, start time.Time) {
+func (s *Server) assemble(node *raft.Node, machine *kv.Machine, start time.Time) {
 	incarnation, _ := s.identity.incarnation() // has been looked at
 	addrs := map[raft.ID]string{}
 	for _, p := range s.cfg.Peers {
@@ -164,17 +185,22 @@ func (s *Server) assemble(node *raft.Node, start time.Time) {
 			addrs[p.ID] = p.PeerAddr()
 		}
 	}
+	s.snapshots = &snapshots{store: s.store, inbox: s.inbox, log: s.log}
+	s.snapshots.ctx, s.snapshots.cancel = context.WithCancel(context.Background())
 	s.tracer = newTracer(s.cfg.Trace, s.cfg.ID, start, s.log)
 	s.transport = peer.Start(peer.Options{
 		ID: s.cfg.ID, Incarnation: incarnation, Cluster: s.cfg.Cluster,
 		Addr: s.cfg.self().PeerAddr(), Peers: addrs, Listener: s.listeners.peer,
 		Receive: s.inbox.addMessages, Log: s.log,
+		ServeSnapshot: func(conn net.Conn, to raft.ID) { s.snapshots.serve(conn, to) },
 	})
+	s.snapshots.transport = s.transport
 	s.disk = newDisk(s.wal, s.transport, s.inbox, func(err error) { s.fail(&DiskError{err}) })
-	s.applier = newApplier(kv.New(), s.inbox)
+	s.applier = newApplier(machine, s.inbox, s.store,
+		snapshotPolicy{s.cfg.SnapshotBytes, s.cfg.SnapshotEntries}, s.fail)
 	s.loop = &loop{
 		node: node, inbox: s.inbox, disk: s.disk, applier: s.applier, transport: s.transport,
-		tracer: s.tracer, start: start, reads: map[uint64][]*read{},
+		tracer: s.tracer, snapshots: s.snapshots, start: start, reads: map[uint64][]*read{},
 		patience: raft.Time(4 * s.cfg.ElectionTimeout),
 		stop:     make(chan struct{}), stopped: make(chan struct{}),
 	}
@@ -270,6 +296,7 @@ func (s *Server) Kill() {
 func (s *Server) end(closeLog func() error) error {
 	close(s.loop.stop)
 	<-s.loop.stopped
+	s.snapshots.close()
 	s.disk.close()
 	s.applier.close()
 	s.tracer.add([]raft.Event{{Kind: "stop"}})

@@ -1,0 +1,119 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/raftcheck/raftcheck/node/raft"
+	"github.com/raftcheck/raftcheck/node/snapshot"
+)
+
+func snapshotCluster(t *testing.T) *cluster {
+	c := newCluster(t, 3, func(cfg *Config) { cfg.SnapshotEntries, cfg.KeepTail = 100, 20 })
+	for _, p := range c.peers {
+		c.start(p.ID)
+	}
+	return c
+}
+
+// fill puts n values by several clients at once.
+func (c *cluster) fill(n int) {
+	c.t.Helper()
+	leader := c.leader()
+	var wg sync.WaitGroup
+	for client := range 8 {
+		wg.Go(func() {
+			for i := range n / 8 {
+				r, err := c.call(leader, "put", putBody(fmt.Sprintf("%d-%d", client, i%50), "x"))
+				if err != nil || r.Status != 200 {
+					c.t.Errorf("put: %+v, %v", r, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (c *cluster) status(id raft.ID) Status {
+	c.t.Helper()
+	st, err := c.nodes[id].Status()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return st
+}
+
+func TestASlowFollowerCatchesUpThroughASnapshot(t *testing.T) {
+	c := snapshotCluster(t)
+	leader := c.leader()
+	slow := leader%3 + 1
+	c.kill(slow)
+	c.fill(800)
+	eventually(t, "a snapshot that the log in memory does not reach back behind", func() bool {
+		st := c.status(leader)
+		return st.Snapshot > 600 && st.First > 500
+	})
+	c.start(slow)
+	c.fill(80) // the leader serves meanwhile
+	c.converged()
+	if st := c.status(slow); st.Snapshot < 600 {
+		t.Errorf("the follower came up without a snapshot: %+v", st)
+	}
+	// It lives on from there, and so it does after a crash.
+	c.kill(slow)
+	c.start(slow)
+	c.fill(16)
+	c.converged()
+}
+
+func TestRestartFromSnapshots(t *testing.T) {
+	c := snapshotCluster(t)
+	for range 3 {
+		c.fill(400)
+		c.converged()
+		for id := range raft.ID(3) {
+			c.kill(id + 1)
+		}
+		for id := range raft.ID(3) {
+			s := c.start(id + 1)
+			if st, _ := s.Status(); st.Snapshot < 100 {
+				t.Errorf("no snapshot: %+v", st)
+			}
+		}
+	}
+	c.converged()
+}
+
+func TestADamagedOrMissingSnapshotIsRefused(t *testing.T) {
+	c := snapshotCluster(t)
+	c.fill(800)
+	eventually(t, "snapshots", func() bool { return c.status(1).Snapshot > 600 })
+	c.kill(1)
+	files, err := filepath.Glob(filepath.Join(c.dir, "n1", "snap-*"))
+	if err != nil || len(files) == 0 {
+		t.Fatal("no snapshot files", err)
+	}
+	newest := files[len(files)-1]
+	data, err := os.ReadFile(newest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(newest, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, what := range []string{"damaged", "missing"} {
+		_, err := Start(c.config(1))
+		if _, ok := errors.AsType[*snapshot.DamagedError](err); !ok {
+			t.Errorf("%s: %v", what, err)
+		}
+		if err := os.Remove(newest); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+}
