@@ -12,6 +12,8 @@ import (
 )
 
 const (
+	// momentCount is how many findings are shown with the operations around them.
+	momentCount = 5
 	// momentCalls is how many operations a moment shows at most.
 	momentCalls = 300
 	// momentPad is the least time that is shown before and after the evidence.
@@ -22,9 +24,8 @@ const (
 
 // Moment is the part of a history that someone should look at: the operations around a violation.
 type Moment struct {
-	// Class and Text are those of the finding that it shows.
+	// Class is that of the finding that it shows.
 	Class string `json:"class"`
-	Text  string `json:"text"`
 	// Key is what the violation is about; empty if it is not about one key.
 	Key string `json:"key,omitempty"`
 	// From and To bound the time that is shown.
@@ -55,13 +56,43 @@ type Call struct {
 	Evidence bool `json:"evidence,omitempty"`
 }
 
-// moment finds what to look at: the first finding of a broken promise that names operations, or
-// failing that a time.
-func moment(h *history.History, calls []call, rows []check.Result) *Moment {
-	f := telling(rows)
-	if f == nil {
-		return nil
+// Evidence is when the operations that prove the finding began; From and To if none is shown.
+func (m *Moment) Evidence() (from, to time.Duration) {
+	first := true
+	for _, c := range m.Calls {
+		if !c.Evidence {
+			continue
+		}
+		if first {
+			from, to, first = c.From, c.From, false
+		}
+		from, to = min(from, c.From), max(to, c.From)
 	}
+	if first {
+		return m.From, m.To
+	}
+	return from, to
+}
+
+// moments finds what to look at: the first findings of broken promises, in the order of
+// [Report.findings], as long as they name operations or a time.
+func moments(h *history.History, calls []call, rows []check.Result) (ms []Moment) {
+	for _, row := range rows {
+		if row.Validity != check.Invalid {
+			continue
+		}
+		for i := range row.Findings {
+			f := &row.Findings[i]
+			if len(ms) == momentCount || len(f.Ops) == 0 && f.Time == 0 {
+				return ms
+			}
+			ms = append(ms, moment(h, calls, f))
+		}
+	}
+	return ms
+}
+
+func moment(h *history.History, calls []call, f *check.Finding) Moment {
 	evidence := map[int64]bool{}
 	for _, i := range f.Ops {
 		evidence[i] = true
@@ -69,7 +100,7 @@ func moment(h *history.History, calls []call, rows []check.Result) *Moment {
 	isEvidence := func(c call) bool {
 		return evidence[h.Ops[c.invoke].Index] || c.done >= 0 && evidence[h.Ops[c.done].Index]
 	}
-	m := &Moment{Class: f.Class, Text: f.Text, Key: f.Key}
+	m := Moment{Class: f.Class, Key: f.Key}
 	m.bound(h, calls, f.Time, isEvidence)
 	var near []call
 	for _, c := range calls {
@@ -90,26 +121,6 @@ func moment(h *history.History, calls []call, rows []check.Result) *Moment {
 		m.Calls = append(m.Calls, show(h, c, isEvidence(c)))
 	}
 	return m
-}
-
-// telling is the finding to show, or nil.
-func telling(rows []check.Result) *check.Finding {
-	var second *check.Finding
-	for i := range rows {
-		if rows[i].Validity != check.Invalid {
-			continue
-		}
-		for j := range rows[i].Findings {
-			f := &rows[i].Findings[j]
-			if len(f.Ops) > 0 {
-				return f
-			}
-			if second == nil && f.Time > 0 {
-				second = f
-			}
-		}
-	}
-	return second
 }
 
 // bound sets the time to show: from the begin of the first evidence to the end of the last, and

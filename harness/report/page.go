@@ -16,6 +16,7 @@ import (
 // left out is said, and is in report.json.
 const (
 	pageFindings = 40
+	pageRefs     = 12
 	pageFaults   = 300
 	pagePlan     = 128 << 10
 )
@@ -32,11 +33,10 @@ type page struct {
 	Rows     []pageRow
 	Findings []pageFinding
 	More     int // findings that are not shown
-	Moment   *pageMoment
 	Charts   *charts
 	Nodes    []nodeLane
 	Broken   [][]bar // the faults of the whole run
-	Mark     int64   // where the violation is; -1 if there is none
+	Marks    []int64 // where the violations are
 	Span     int64   // of the whole run, in microseconds
 	Ticks    []tick
 	FaultCut int
@@ -54,9 +54,11 @@ type pageRow struct {
 
 type pageFinding struct {
 	check.Finding
-	Heading, Tone string
-	Refs          []ref
-	MoreRefs      int
+	Heading   string
+	Sentences []string
+	Refs      []ref
+	MoreRefs  int
+	Moment    *pageMoment
 }
 
 // ref points to an operation; Href is empty where the page does not show it.
@@ -84,13 +86,12 @@ func newPage(r *Report) *page {
 		p.Rows = append(p.Rows, row)
 	}
 	p.Ticks = ticks(0, r.Figures.Duration)
-	p.Moment = newPageMoment(r)
 	p.findings(r)
 	p.Charts = newCharts(r)
 	p.Nodes = nodeLanes(r)
-	p.Mark = -1
-	if r.Moment != nil {
-		p.Mark = micros((r.Moment.From + r.Moment.To) / 2)
+	for i := range r.Moments {
+		from, to := r.Moments[i].Evidence()
+		p.Marks = append(p.Marks, micros((from+to)/2))
 	}
 	var bars []bar
 	for _, f := range p.ShownFaults() {
@@ -122,24 +123,32 @@ func tone(v check.Validity) (class, mark string) {
 }
 
 func (p *page) findings(r *Report) {
-	shown := map[int64]string{}
-	if r.Moment != nil {
-		for _, c := range r.Moment.Calls {
-			shown[c.Index] = fmt.Sprintf("#op-%d", c.Index)
-			if c.Done >= 0 {
-				shown[c.Done] = shown[c.Index]
-			}
-		}
-	}
 	fs := r.findings()
 	p.More = max(len(fs)-pageFindings, 0)
-	for _, f := range fs[:min(len(fs), pageFindings)] {
-		pf := pageFinding{Finding: f, Heading: heading(f), MoreRefs: max(len(f.Ops)-12, 0)}
-		for _, i := range f.Ops[:min(len(f.Ops), 12)] {
-			pf.Refs = append(pf.Refs, ref{i, shown[i]})
+	for i, f := range fs[:min(len(fs), pageFindings)] {
+		pf := pageFinding{Finding: f, Heading: heading(f), Sentences: sentences(f.Text),
+			MoreRefs: max(len(f.Ops)-pageRefs, 0)}
+		if i < len(r.Moments) {
+			pf.Moment = newPageMoment(r, i)
+		}
+		for _, op := range f.Ops[:min(len(f.Ops), pageRefs)] {
+			pf.Refs = append(pf.Refs, ref{op, pf.Moment.href(op)})
 		}
 		p.Findings = append(p.Findings, pf)
 	}
+}
+
+// href is where the operation that begins or ends at index is drawn, or empty.
+func (p *pageMoment) href(index int64) string {
+	if p == nil {
+		return ""
+	}
+	for _, c := range p.Calls {
+		if c.Index == index || c.Done == index {
+			return fmt.Sprintf("#%s-op-%d", p.ID, c.Index)
+		}
+	}
+	return ""
 }
 
 func planText(plan json.RawMessage) string {
@@ -198,7 +207,8 @@ func ticks(from, to time.Duration) []tick {
 	}
 	step := roundUp((to - from) / 7)
 	var ts []tick
-	for at := (from + step - 1) / step * step; at <= to; at += step {
+	// A mark at the very end would have no room for its label.
+	for at := (from + step - 1) / step * step; at <= to-(to-from)/30; at += step {
 		label := fmt.Sprintf("%.*f s", decimals(step), at.Seconds())
 		ts = append(ts, tick{micros(at), label})
 	}
@@ -311,6 +321,7 @@ func nodeLanes(r *Report) (lanes []nodeLane) {
 // pageMoment is the time line around the violation.
 type pageMoment struct {
 	*Moment
+	ID      string // unique in the page
 	A, Span int64
 	Ticks   []tick
 	Faults  [][]bar
@@ -340,13 +351,10 @@ type opBar struct {
 	Symbol string
 }
 
-func newPageMoment(r *Report) *pageMoment {
-	m := r.Moment
-	if m == nil {
-		return nil
-	}
+func newPageMoment(r *Report, i int) *pageMoment {
+	m := &r.Moments[i]
 	p := &pageMoment{
-		Moment: m, A: micros(m.From), Span: max(micros(m.To-m.From), 1),
+		Moment: m, ID: fmt.Sprintf("m%d", i), A: micros(m.From), Span: max(micros(m.To-m.From), 1),
 		Ticks:  ticks(m.From, m.To),
 		Window: fmt.Sprintf("%s s to %s s", clock(m.From), clock(m.To)),
 	}

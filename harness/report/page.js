@@ -1,12 +1,13 @@
 "use strict";
 (() => {
   const $ = (id) => document.getElementById(id);
-  const line = $("line");
   const secs = (us, digits) => (us / 1e6).toFixed(digits);
 
-  // The time line: the style sheet places everything between --from and --span; zooming only
+  // A time line: the style sheet places everything between --from and --span; zooming only
   // changes these two.
-  const timeline = () => {
+  const timeline = (moment) => {
+    const line = moment.querySelector(".line");
+    const tell = moment.querySelector(".tell");
     const whole = { from: +line.dataset.from, span: +line.dataset.span };
     let view = { ...whole };
     const ticks = () => {
@@ -20,7 +21,7 @@
         }
       }
       const digits = Math.max(0, Math.ceil(6 - Math.log10(step)));
-      for (let at = Math.ceil(view.from / step) * step; at <= view.from + view.span; at += step) {
+      for (let at = Math.ceil(view.from / step) * step; at <= view.from + view.span * 29 / 30; at += step) {
         const i = document.createElement("i");
         i.style.setProperty("--a", at);
         i.textContent = secs(at, digits) + " s";
@@ -33,7 +34,7 @@
       view = { from, span };
       line.style.setProperty("--from", from);
       line.style.setProperty("--span", span);
-      $("window").textContent = secs(from, 3) + " s to " + secs(from + span, 3) + " s";
+      moment.querySelector(".window").textContent = secs(from, 3) + " s to " + secs(from + span, 3) + " s";
       ticks();
     };
     const zoom = (factor, at = 0.5) => {
@@ -46,11 +47,11 @@
       return Math.min(Math.max((x - box.left) / box.width, 0), 1);
     };
 
-    for (const b of document.querySelectorAll("[data-zoom]")) {
+    for (const b of moment.querySelectorAll("[data-zoom]")) {
       b.addEventListener("click", () =>
         +b.dataset.zoom ? zoom(+b.dataset.zoom) : show(whole.from, whole.span));
     }
-    for (const b of document.querySelectorAll("[data-pan]")) {
+    for (const b of moment.querySelectorAll("[data-pan]")) {
       b.addEventListener("click", () => pan(+b.dataset.pan));
     }
     line.addEventListener("wheel", (e) => {
@@ -83,13 +84,13 @@
     });
 
     // What is known of the operation under the pointer is told below the line.
-    const tell = (e) => {
+    const point = (e) => {
       const bar = e.target.closest && e.target.closest(".bar, .op");
-      if (bar) $("hint").textContent = bar.title;
+      if (bar) tell.textContent = bar.title;
     };
-    for (const kind of ["pointerover", "click", "focusin"]) line.addEventListener(kind, tell);
+    for (const kind of ["pointerover", "click", "focusin"]) line.addEventListener(kind, point);
 
-    const filter = $("filter");
+    const filter = moment.querySelector(".filter");
     const apply = () => {
       for (const lane of line.querySelectorAll(".proc")) {
         // From the last to the first: a label may go on until the next operation that is shown.
@@ -108,12 +109,15 @@
       }
     };
     filter.addEventListener("change", apply);
-    document.querySelector(".tools").hidden = false;
+    moment.querySelector(".tools").hidden = false;
 
     // A link to an operation shows it, whatever is filtered or zoomed.
     const jump = () => {
-      const op = location.hash.startsWith("#op-") && $(location.hash.slice(1));
-      if (!op) return;
+      const op = location.hash.includes("-op-") && $(location.hash.slice(1));
+      if (!op || !line.contains(op)) return;
+      for (let up = op.closest("details"); up; up = up.parentElement.closest("details")) {
+        up.open = true;
+      }
       if (op.hidden) {
         filter.value = "";
         apply();
@@ -124,7 +128,7 @@
       for (const on of line.querySelectorAll(".on")) on.classList.remove("on");
       op.classList.add("on");
       op.scrollIntoView({ block: "center" });
-      $("hint").textContent = op.title;
+      tell.textContent = op.title;
     };
     addEventListener("hashchange", jump);
     jump();
@@ -175,6 +179,6 @@
     }
   };
 
-  if (line) timeline();
+  for (const moment of document.querySelectorAll(".moment")) timeline(moment);
   if ($("data")) charts();
 })();

@@ -99,8 +99,9 @@ type Report struct {
 	Faults []Fault `json:"faults"`
 	// Leaders lists who led in which term, as far as it was seen.
 	Leaders []Leader `json:"leaders,omitempty"`
-	// Moment is the part of the history around the first violation; nil if there was none.
-	Moment *Moment `json:"moment,omitempty"`
+	// Moments are the parts of the history around the first violations, as many as there are of
+	// their findings, in the same order.
+	Moments []Moment `json:"moments,omitempty"`
 
 	series series
 	logs   []nodeLog
@@ -133,7 +134,7 @@ func Build(in Input) *Report {
 	r.Leaders = leaders(h)
 	r.Figures = figures(h, calls, r.Faults)
 	r.Figures.Terms, r.Figures.LeaderChanges = elections(r.Leaders)
-	r.Moment = moment(h, calls, in.Results)
+	r.Moments = moments(h, calls, in.Results)
 	r.series = newSeries(h, calls)
 	r.logs = readLogs(in.Dir, r.Run.Nodes)
 	return r

@@ -17,9 +17,14 @@ type Options struct {
 	// Brief leaves the property table, the most telling finding, the verdict and where the report
 	// is: what the end of a run shows.
 	Brief bool
-	// Timeline adds the operations around the violation.
+	// Timeline adds the operations around a violation.
 	Timeline bool
+	// All shows all findings, not only the first few.
+	All bool
 }
+
+// textFindings is how many findings are shown where not all are asked for.
+const textFindings = 3
 
 // width is how long a line may get; a value or a path may make it longer.
 const width = 96
@@ -39,14 +44,9 @@ func (r *Report) WriteText(w io.Writer, opt Options) error {
 		t.line("")
 	}
 	t.table(r.Properties)
-	if opt.Brief {
-		t.findings(r.firstFinding())
-	} else {
-		t.findings(r.findings())
+	t.findings(r, opt)
+	if !opt.Brief {
 		t.missing(r.Missing)
-	}
-	if opt.Timeline && r.Moment != nil {
-		t.moment(r.Moment, r.Faults)
 	}
 	if !opt.Brief {
 		t.figures(&r.Figures)
@@ -126,25 +126,39 @@ func (r *Report) findings() (fs []check.Finding) {
 	return fs
 }
 
-func (r *Report) firstFinding() []check.Finding {
+func (t *text) findings(r *Report, opt Options) {
 	fs := r.findings()
-	return fs[:min(1, len(fs))]
+	shown := min(textFindings, len(fs))
+	if opt.Brief {
+		shown = min(1, shown)
+	}
+	if opt.All {
+		shown = len(fs)
+	}
+	for i, f := range fs[:shown] {
+		t.finding(f)
+		if opt.Timeline && i < len(r.Moments) {
+			t.moment(&r.Moments[i], r.Faults)
+		}
+	}
+	if more := len(fs) - shown; more > 0 {
+		t.line("")
+		t.linef("  and %d more", more)
+	}
 }
 
-func (t *text) findings(fs []check.Finding) {
-	for _, f := range fs {
-		t.line("")
-		at := ""
-		if f.Time > 0 {
-			at = " at " + clock(f.Time) + " s"
-		}
-		t.line("  " + plain(heading(f)) + at)
-		for part := range strings.Lines(f.Text) {
-			t.para("    ", part)
-		}
-		if len(f.Ops) > 0 {
-			t.para("    ", "operations "+numbers(f.Ops))
-		}
+func (t *text) finding(f check.Finding) {
+	t.line("")
+	at := ""
+	if f.Time > 0 {
+		at = " at " + clock(f.Time) + " s"
+	}
+	t.line("  " + plain(heading(f)) + at)
+	for _, s := range sentences(f.Text) {
+		t.para("    ", s)
+	}
+	if len(f.Ops) > 0 {
+		t.para("    ", "operations "+numbers(f.Ops))
 	}
 }
 

@@ -46,6 +46,24 @@ func wrap(s string, width int) []string {
 	return lines
 }
 
+// sentences cuts s where a sentence ends and another one begins, for a line each. A list of what
+// happened is read from top to bottom.
+func sentences(s string) (all []string) {
+	for line := range strings.Lines(s) {
+		line = strings.TrimSpace(line)
+		for at := 0; at+2 < len(line); at++ {
+			if strings.HasPrefix(line[at:], ". ") && line[at+2] >= 'A' && line[at+2] <= 'Z' {
+				all = append(all, line[:at+1])
+				line, at = line[at+2:], 0
+			}
+		}
+		if line != "" {
+			all = append(all, line)
+		}
+	}
+	return all
+}
+
 // human writes a duration with three figures and a unit that fits.
 func human(d time.Duration) string {
 	switch abs := max(d, -d); {
