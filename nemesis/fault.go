@@ -27,6 +27,8 @@ const (
 	Follower Target = "follower" // one that does not lead
 	Minority Target = "minority" // as many as can be missed, drawn among all
 	Majority Target = "majority" // one more than can be missed
+	// LeaderMinority is the leader and so many others that together they are no majority.
+	LeaderMinority Target = "leader-minority"
 	All      Target = "all"
 )
 
@@ -129,6 +131,14 @@ func (e *Env) resolve(ctx context.Context, t Target, rng *rand.Rand) ([]sut.Node
 		}
 		ids = slices.DeleteFunc(ids, func(n sut.NodeID) bool { return n == id })
 		return draw(ids, 1, rng, t)
+	case LeaderMinority:
+		id, err := e.leader(ctx)
+		if err != nil {
+			return nil, err
+		}
+		ids = slices.DeleteFunc(ids, func(n sut.NodeID) bool { return n == id })
+		others, err := draw(ids, few-1, rng, t)
+		return append(others, id), err
 	case Minority:
 		return draw(ids, few, rng, t)
 	case Majority:
@@ -185,6 +195,10 @@ func Faults() []Fault {
 	return []Fault{
 		partition{
 			"partition-leader", "the leader can talk to nobody", 2, []Target{Leader}, isolate,
+		},
+		partition{
+			"partition-minority", "the leader is left with a minority", 5,
+			[]Target{LeaderMinority}, isolate,
 		},
 		partition{
 			"partition-halves", "a minority and a majority can not talk to each other",

@@ -101,8 +101,9 @@ func Plan(w Wishes, rng *rand.Rand) (Schedule, error) {
 func (s Schedule) DeposesLeader(limit time.Duration) bool {
 	for _, step := range s.Steps {
 		switch step.Fault {
-		case "partition-leader", "pause", "kill":
-			if step.Target == Leader && step.For >= 2*limit {
+		case "partition-leader", "partition-minority", "pause", "kill":
+			aimed := step.Target == Leader || step.Target == LeaderMinority
+			if aimed && step.For >= 2*limit {
 				return true
 			}
 		}

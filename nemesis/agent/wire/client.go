@@ -182,10 +182,10 @@ func (c *Client) Signal(ctx context.Context, sig string) (Node, error) {
 	return n, err
 }
 
-// Cut replaces the set of addresses whose packets are dropped on arrival.
-func (c *Client) Cut(ctx context.Context, from []netip.Addr) (CutResult, error) {
+// Cut replaces the sets of addresses whose packets are dropped on arrival.
+func (c *Client) Cut(ctx context.Context, args CutArgs) (CutResult, error) {
 	var res CutResult
-	err := c.Call(ctx, OpCut, CutArgs{From: from}, &res)
+	err := c.Call(ctx, OpCut, args, &res)
 	return res, err
 }
 
@@ -194,4 +194,25 @@ func (c *Client) Dropped(ctx context.Context) (map[netip.Addr]uint64, error) {
 	var res DroppedResult
 	err := c.Call(ctx, OpDropped, nil, &res)
 	return res.Dropped, err
+}
+
+// Shape replaces all shaped links.
+func (c *Client) Shape(ctx context.Context, args ShapeArgs) (ShapeResult, error) {
+	var res ShapeResult
+	err := c.Call(ctx, OpShape, args, &res)
+	return res, err
+}
+
+// Shaped counts what went over shaped links.
+func (c *Client) Shaped(ctx context.Context) (ShapeResult, error) {
+	var res ShapeResult
+	err := c.Call(ctx, OpShaped, nil, &res)
+	return res, err
+}
+
+// Reset breaks all connections with the peers.
+func (c *Client) Reset(ctx context.Context, peers []netip.Addr) (ResetResult, error) {
+	var res ResetResult
+	err := c.Call(ctx, OpReset, ResetArgs{Peers: peers}, &res)
+	return res, err
 }

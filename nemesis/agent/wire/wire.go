@@ -29,6 +29,9 @@ const (
 	OpSignal  = "signal"  // [SignalArgs] -> [Node]
 	OpCut     = "cut"     // [CutArgs] -> [CutResult]
 	OpDropped = "dropped" // -> [DroppedResult]
+	OpShape   = "shape"   // [ShapeArgs] -> [ShapeResult]
+	OpShaped  = "shaped"  // -> [ShapeResult]
+	OpReset   = "reset"   // [ResetArgs] -> [ResetResult]
 )
 
 // Request asks the agent for one thing.
@@ -135,14 +138,19 @@ type SignalArgs struct {
 	Signal string `json:"signal"`
 }
 
-// CutArgs replaces the set of addresses whose packets are dropped on arrival.
+// CutArgs replaces both sets of addresses whose packets are dropped on arrival.
 type CutArgs struct {
+	// From loses every packet.
 	From []netip.Addr `json:"from"`
+	// Data loses what carries data or opens a connection. Bare acknowledgements pass, so that
+	// what is sent the other way goes on to be acknowledged and does not dry up with it.
+	Data []netip.Addr `json:"data,omitempty"`
 }
 
-// CutResult is the set as the kernel holds it, and what was dropped up to now.
+// CutResult is both sets as the kernel holds them, and what was dropped up to now.
 type CutResult struct {
 	Installed []netip.Addr          `json:"installed"`
+	Data      []netip.Addr          `json:"data,omitempty"`
 	Dropped   map[netip.Addr]uint64 `json:"dropped,omitempty"`
 }
 
@@ -150,4 +158,61 @@ type CutResult struct {
 // counts only grow.
 type DroppedResult struct {
 	Dropped map[netip.Addr]uint64 `json:"dropped"`
+}
+
+// Link says what happens to the packets that leave for one address. The zero Link lets them pass as
+// they are. Fractions are between 0 and 1.
+type Link struct {
+	// Delay is added to each packet, and a share of Jitter, evenly drawn from -Jitter to +Jitter.
+	// The order of packets stays.
+	Delay  time.Duration `json:"delay_ns,omitempty"`
+	Jitter time.Duration `json:"jitter_ns,omitempty"`
+	// Rate is in bits per second; 0 for no limit.
+	Rate uint64 `json:"rate_bits,omitempty"`
+	// Loss, Duplicate, Reorder and Corrupt are the fractions of packets that are lost, sent twice,
+	// overtaken by those after them, or have a bit flipped behind the IP header.
+	Loss      float64 `json:"loss,omitempty"`
+	Duplicate float64 `json:"duplicate,omitempty"`
+	Reorder   float64 `json:"reorder,omitempty"`
+	Corrupt   float64 `json:"corrupt,omitempty"`
+	// Hold keeps every packet back. When the link is changed they all leave, late.
+	Hold bool `json:"hold,omitempty"`
+}
+
+// ShapeArgs replaces all shaped links of the node; an address that is not in it is not touched.
+type ShapeArgs struct {
+	To map[netip.Addr]Link `json:"to"`
+	// Seed draws the fates of packets.
+	Seed uint64 `json:"seed,omitempty"`
+}
+
+// LinkCount counts packets that left over a shaped link. It only grows.
+type LinkCount struct {
+	Packets    uint64 `json:"packets"`
+	Bytes      uint64 `json:"bytes"`
+	Lost       uint64 `json:"lost,omitempty"`
+	Duplicated uint64 `json:"duplicated,omitempty"`
+	Reordered  uint64 `json:"reordered,omitempty"`
+	Corrupted  uint64 `json:"corrupted,omitempty"`
+	// Overflown were lost because too many waited.
+	Overflown uint64 `json:"overflown,omitempty"`
+	// Waiting is how many wait now; it alone also shrinks.
+	Waiting uint64 `json:"waiting,omitempty"`
+}
+
+// ShapeResult tells which links are shaped, as the kernel's routes say, and what went over each one
+// that ever was.
+type ShapeResult struct {
+	Installed map[netip.Addr]Link      `json:"installed"`
+	Counts    map[netip.Addr]LinkCount `json:"counts"`
+}
+
+// ResetArgs names the peers with which all connections are broken.
+type ResetArgs struct {
+	Peers []netip.Addr `json:"peers"`
+}
+
+// ResetResult counts the connections that were broken, by peer. They were seen to be gone.
+type ResetResult struct {
+	Broken map[netip.Addr]int `json:"broken"`
 }
