@@ -29,7 +29,7 @@ const (
 	Majority Target = "majority" // one more than can be missed
 	// LeaderMinority is the leader and so many others that together they are no majority.
 	LeaderMinority Target = "leader-minority"
-	All      Target = "all"
+	All            Target = "all"
 )
 
 // Fault is a way of breaking a cluster. It is immutable; what it did is in the [Effect].
