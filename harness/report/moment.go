@@ -18,6 +18,8 @@ const (
 	momentCalls = 300
 	// momentPad is the least time that is shown before and after the evidence.
 	momentPad = 250 * time.Millisecond
+	// focusPad is the same for what is shown at first.
+	focusPad = 15 * time.Millisecond
 	// textLimit is how many characters of an operation's values are shown.
 	textLimit = 60
 )
@@ -72,6 +74,25 @@ func (m *Moment) Evidence() (from, to time.Duration) {
 		return m.From, m.To
 	}
 	return from, to
+}
+
+// focus is the part of the moment to look at first: the evidence, and a little more.
+func (m *Moment) focus() (from, to time.Duration) {
+	from, to = m.To, m.From
+	for _, c := range m.Calls {
+		if !c.Evidence {
+			continue
+		}
+		from, to = min(from, c.From), max(to, c.From)
+		if c.Outcome != history.Info {
+			to = max(to, c.To)
+		}
+	}
+	if from >= to {
+		return m.From, m.To
+	}
+	pad := max(focusPad, (to-from)/4)
+	return max(from-pad, m.From), min(to+pad, m.To)
 }
 
 // moments finds what to look at: the first findings of broken promises, in the order of

@@ -9,7 +9,8 @@
     const line = moment.querySelector(".line");
     const tell = moment.querySelector(".tell");
     const whole = { from: +line.dataset.from, span: +line.dataset.span };
-    let view = { ...whole };
+    const style = (name) => +line.style.getPropertyValue(name);
+    let view = { from: style("--from"), span: style("--span") };
     const ticks = () => {
       const axis = line.querySelector(".axis .track");
       axis.textContent = "";
