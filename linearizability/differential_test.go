@@ -8,6 +8,7 @@ import (
 
 	"github.com/raftcheck/raftcheck/linearizability/certify"
 	"github.com/raftcheck/raftcheck/linearizability/register"
+	"github.com/raftcheck/raftcheck/linearizability/search"
 	"github.com/raftcheck/raftcheck/linearizability/zone"
 )
 
@@ -39,6 +40,9 @@ func engines(tb testing.TB) []engine {
 			d.restore(kept)
 			return d.Decision
 		}, false},
+		{"search", func(ops []register.Op) register.Decision {
+			return search.Decide(tb.Context(), ops, DefaultBudget())
+		}, true},
 		{"ladder", func(ops []register.Op) register.Decision {
 			return Decide(tb.Context(), ops, DefaultBudget()).Decision
 		}, true},
