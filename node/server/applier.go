@@ -16,6 +16,7 @@ type applier struct {
 	inbox   *inbox
 	store   *snapshot.Store
 	fail    func(error)
+	metrics *metrics
 	waiting []readJob // reads of an index not applied yet
 
 	// Snapshots are taken when the log has grown by so much since the last one, and by more than
@@ -40,6 +41,8 @@ type applied struct {
 	index  raft.Index
 	digest uint64
 	keys   int
+
+	sessions int
 }
 
 // snapshotPolicy says when to take a snapshot: when the log has grown by either.
@@ -70,11 +73,12 @@ type readJob struct {
 }
 
 func newApplier(m *kv.Machine, in *inbox, store *snapshot.Store, policy snapshotPolicy,
-	fail func(error),
+	fail func(error), counts *metrics,
 ) *applier {
 	a := &applier{
 		machine: m, inbox: in, store: store, policy: policy, fail: fail,
-		wake: make(chan struct{}, 1), stopped: make(chan struct{}),
+		metrics: counts,
+		wake:    make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
 	a.publish()
 	return a
@@ -178,6 +182,7 @@ func (a *applier) applyEntries(j *applyJob) {
 		}
 		result := a.machine.Apply(uint64(e.Index), e.Data)
 		if len(writes) > 0 && writes[0].index == e.Index {
+			a.metrics.writes.Add(1)
 			writes[0].done <- answer{Result: result, index: e.Index}
 			writes = writes[1:]
 		}
@@ -194,10 +199,8 @@ func (a *applier) serveReads(j *applyJob) {
 			continue
 		}
 		for _, one := range r.reads {
-			item, found := a.machine.Get(one.key)
-			one.done <- answer{Result: kv.Result{
-				Done: true, Found: found, Value: item.Value, Version: item.Version,
-			}}
+			one.serve(a.machine)
+			a.metrics.reads.Add(1)
 		}
 	}
 	clear(a.waiting[len(kept):])
@@ -206,7 +209,7 @@ func (a *applier) serveReads(j *applyJob) {
 
 func (a *applier) publish() {
 	a.state.Store(&applied{
-		raft.Index(a.machine.Applied()), a.machine.Digest(), a.machine.Len(),
+		raft.Index(a.machine.Applied()), a.machine.Digest(), a.machine.Len(), a.machine.Sessions(),
 	})
 }
 

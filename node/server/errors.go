@@ -1,8 +1,10 @@
 package server
 
 import (
+	"fmt"
 	"net/http"
 
+	"github.com/raftcheck/raftcheck/node/kv"
 	"github.com/raftcheck/raftcheck/node/raft"
 )
 
@@ -70,4 +72,34 @@ func errTimeout(definite bool) *Error {
 func errReadAborted() *Error {
 	return &Error{http.StatusServiceUnavailable, "read_aborted",
 		"the read could not be confirmed", true, 0}
+}
+
+// resultError turns what the state machine refused into an error. The log decided it: the command
+// had no effect and never will have. Only for a session that is not there it cannot be known what
+// became of an earlier attempt.
+func resultError(r kv.Result) *Error {
+	switch r.Code {
+	case "":
+		return nil
+	case kv.CodeTooLarge:
+		return errTooLarge(fmt.Sprintf("the value would exceed %d bytes", kv.MaxValue))
+	case kv.CodeNotANumber:
+		return &Error{http.StatusConflict, string(r.Code),
+			"what stands there is not a number of 64 bits, or would not be", true, 0}
+	case kv.CodeSessionUnknown:
+		return &Error{http.StatusGone, string(r.Code),
+			"the session was never opened, or is closed or expired", false, 0}
+	case kv.CodeSeqExpired:
+		return &Error{http.StatusConflict, string(r.Code),
+			"the session has forgotten the answer to this request", false, 0}
+	}
+	return errBadRequest("the state machine refused: " + string(r.Code))
+}
+
+func errConfigBusy(message string) *Error {
+	return &Error{http.StatusConflict, "config_busy", message, true, 0}
+}
+
+func errBadConfig(message string) *Error {
+	return &Error{http.StatusConflict, "bad_config", message, true, 0}
 }

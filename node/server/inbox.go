@@ -133,10 +133,12 @@ type write struct {
 	done  chan answer // of capacity 1
 }
 
-// answer is the result of a command, or why there is none.
+// answer is the result of a command or read, or why there is none.
 type answer struct {
 	kv.Result
 	index raft.Index
+	list  []kv.Listed // of a list
+	more  bool
 	err   *Error
 }
 
@@ -155,12 +157,25 @@ func (w *write) abandon() bool { return w.state.CompareAndSwap(stateQueued, stat
 
 func (w *write) fail(err *Error) { w.done <- answer{err: err} }
 
-// read is a linearizable read on its way.
+// read is a read on its way: of a key, or of a range if limit is not zero.
 type read struct {
-	key  string
-	done chan answer // of capacity 1
+	key    string
+	prefix string
+	start  string
+	limit  int
+	done   chan answer // of capacity 1
 }
 
-func newRead(key string) *read { return &read{key: key, done: make(chan answer, 1)} }
-
 func (r *read) fail(err *Error) { r.done <- answer{err: err} }
+
+// serve answers the read from the state.
+func (r *read) serve(m *kv.Machine) {
+	var a answer
+	if r.limit > 0 {
+		a.list, a.more = m.List(r.prefix, r.start, r.limit)
+	} else {
+		item, found := m.Get(r.key)
+		a.Result = kv.Result{Done: true, Found: found, Value: item.Value, Version: item.Version}
+	}
+	r.done <- a
+}

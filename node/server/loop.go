@@ -24,6 +24,7 @@ type loop struct {
 	transport *peer.Transport
 	tracer    *tracer
 	snapshots *snapshots
+	metrics   *metrics
 	start     time.Time
 
 	writes    pendingWrites
@@ -163,6 +164,9 @@ func (l *loop) askRead(now raft.Time, reads []*read) {
 // which the trace knows nothing.
 func (l *loop) carryOut(out *raft.Output) {
 	l.tracer.add(out.Events)
+	for i := range out.Events {
+		l.metrics.events.add(out.Events[i].Kind)
+	}
 	job := diskJob{ticket: out.Ticket, batch: wal.Batch{
 		HardState: out.HardState, Reset: out.Reset, Truncate: out.Truncate, Append: out.Append,
 	}}

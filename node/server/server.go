@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -42,6 +43,7 @@ type Server struct {
 	store     *snapshot.Store
 	snapshots *snapshots
 	http      *http.Server
+	metrics   metrics
 
 	wg       sync.WaitGroup
 	failOnce sync.Once
@@ -125,7 +127,7 @@ func (s *Server) recover() (*raft.Node, *kv.Machine, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", s.cfg.Data, err)
 	}
-	if meta.Index == 0 {
+	if meta.Index == 0 && slices.Contains(voters, s.cfg.ID) {
 		meta.Config = raft.Config{Voters: voters}
 	}
 	log, found, err := wal.Open(fsys, wal.Options{
@@ -197,10 +199,10 @@ func (s *Server) assemble(node *raft.Node, machine *kv.Machine, start time.Time)
 	s.snapshots.transport = s.transport
 	s.disk = newDisk(s.wal, s.transport, s.inbox, func(err error) { s.fail(&DiskError{err}) })
 	s.applier = newApplier(machine, s.inbox, s.store,
-		snapshotPolicy{s.cfg.SnapshotBytes, s.cfg.SnapshotEntries}, s.fail)
+		snapshotPolicy{s.cfg.SnapshotBytes, s.cfg.SnapshotEntries}, s.fail, &s.metrics)
 	s.loop = &loop{
 		node: node, inbox: s.inbox, disk: s.disk, applier: s.applier, transport: s.transport,
-		tracer: s.tracer, snapshots: s.snapshots, start: start, reads: map[uint64][]*read{},
+		metrics: &s.metrics, tracer: s.tracer, snapshots: s.snapshots, start: start, reads: map[uint64][]*read{},
 		patience: raft.Time(4 * s.cfg.ElectionTimeout),
 		stop:     make(chan struct{}), stopped: make(chan struct{}),
 	}
@@ -238,8 +240,9 @@ func (s *Server) Err() error {
 	}
 }
 
-// Write takes a command through the log and waits for its result.
-func (s *Server) Write(c kv.Command, timeout time.Duration) answer {
+// write takes a command through the log and waits for its result. What the state machine refused
+// comes back as an error, like everything else that went wrong.
+func (s *Server) write(c kv.Command, timeout time.Duration) answer {
 	w := newWrite(c.Encode())
 	if err := s.inbox.addWrite(w); err != nil {
 		return answer{err: err}
@@ -248,16 +251,20 @@ func (s *Server) Write(c kv.Command, timeout time.Duration) answer {
 	defer timer.Stop()
 	select {
 	case a := <-w.done:
+		if a.err == nil {
+			a.err = resultError(a.Result)
+		}
 		return a
 	case <-timer.C:
 		return answer{err: errTimeout(w.abandon())}
 	}
 }
 
-// Read reads a key, linearizably.
-func (s *Server) Read(key string, timeout time.Duration) answer {
-	r := newRead(key)
-	if err := s.inbox.addRead(r); err != nil {
+// read reads from the state machine, linearizably or, if stale, as it is.
+func (s *Server) read(r *read, stale bool, timeout time.Duration) answer {
+	if stale {
+		s.applier.add(applyJob{reads: []readJob{{0, []*read{r}}}})
+	} else if err := s.inbox.addRead(r); err != nil {
 		return answer{err: err}
 	}
 	timer := time.NewTimer(timeout)

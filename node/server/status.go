@@ -27,7 +27,11 @@ type Status struct {
 	Voters      []string     `json:"voters"`
 	OldVoters   []string     `json:"old_voters,omitempty"` // while the configuration is joint
 	Learners    []string     `json:"learners,omitempty"`
+	ConfigIndex raft.Index   `json:"config_index"` // where the membership stands in the log
 	Snapshot    raft.Index   `json:"snapshot"`
+	LogBytes    int          `json:"log_bytes"` // payload of the log in memory
+	Sessions    int          `json:"sessions"`
+	Pending     int          `json:"pending"` // writes appended and not decided
 	Transfer    string       `json:"transfer,omitempty"`
 	Peers       []PeerStatus `json:"peers,omitempty"` // the leader's view
 	Incarnation string       `json:"incarnation"`
@@ -49,7 +53,7 @@ const statusLimit = 2 * time.Second
 // Status asks the loop for a picture of the node.
 func (s *Server) Status() (Status, error) {
 	ch := make(chan Status, 1)
-	ok := s.inbox.call(func(l *loop) { ch <- s.picture(l.node.Status(), l.now()) })
+	ok := s.inbox.call(func(l *loop) { ch <- s.picture(l) })
 	if !ok {
 		return Status{}, errStopping()
 	}
@@ -63,7 +67,8 @@ func (s *Server) Status() (Status, error) {
 	}
 }
 
-func (s *Server) picture(st raft.Status, now raft.Time) Status {
+func (s *Server) picture(l *loop) Status {
+	st, now := l.node.Status(), l.now()
 	a := s.applier.state.Load()
 	out := Status{
 		ID: st.ID.String(), Term: st.Term, Role: st.Role.String(), Leader: name(st.Leader),
@@ -72,6 +77,7 @@ func (s *Server) picture(st raft.Status, now raft.Time) Status {
 		Digest: fmt.Sprintf("%016x", a.digest), Keys: a.keys,
 		Voters: names(st.Config.Voters), OldVoters: names(st.Config.Old),
 		Learners: names(st.Config.Learners), Snapshot: st.Snapshot.Index,
+		ConfigIndex: st.ConfigAt, LogBytes: st.LogBytes, Sessions: a.sessions, Pending: l.writes.len(),
 		Transfer: name(st.Transfer), Incarnation: s.identity.Incarnation, Cluster: s.identity.Cluster,
 	}
 	for _, p := range st.Peers {
@@ -101,12 +107,12 @@ func names(ids []raft.ID) []string {
 func (s *Server) serveStatus(w http.ResponseWriter, _ *http.Request) {
 	st, err := s.Status()
 	if err != nil {
-		writeError(w, errStopping())
+		s.writeError(w, errStopping())
 		return
 	}
 	body, err := json.Marshal(st)
 	if err != nil {
-		writeError(w, &Error{Status: http.StatusInternalServerError, Code: "internal",
+		s.writeError(w, &Error{Status: http.StatusInternalServerError, Code: "internal",
 			Message: err.Error(), Definite: true})
 		return
 	}
@@ -117,9 +123,9 @@ func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
 	st, err := s.Status()
 	switch {
 	case err != nil:
-		writeError(w, errStopping())
+		s.writeError(w, errStopping())
 	case st.Leader == "":
-		writeError(w, errNotLeader(0))
+		s.writeError(w, errNotLeader(0))
 	default:
 		writeBody(w, http.StatusOK, []byte("{\"ready\":true}\n"))
 	}

@@ -1,0 +1,307 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/raftcheck/raftcheck/node/kv"
+)
+
+// operation is one kind of command: how it is read from a request, and its result written.
+type operation struct {
+	name    string
+	command func(*request) (kv.Command, *Error)
+	reply   func([]byte, *request, answer) []byte
+}
+
+// operations are those that go through the log.
+var operations = [...]operation{
+	{"put", putCommand, versionReply},
+	{"cas", casCommand, casReply},
+	{"delete", keyCommand(kv.OpDelete), deleteReply},
+	{"append", appendCommand, valueReply},
+	{"increment", incrementCommand, valueReply},
+	{"txn", txnCommand, txnReply},
+	{"session/open", plainCommand(kv.OpOpenSession), openReply},
+	{"session/close", plainCommand(kv.OpCloseSession), okReply},
+	{"session/keepalive", plainCommand(kv.OpKeepSession), okReply},
+}
+
+func needKey(r *request) (string, *Error) {
+	if r.Key == nil {
+		return "", errBadRequest("no key")
+	}
+	return *r.Key, nil
+}
+
+func needPair(r *request, op kv.Op) (kv.Command, *Error) {
+	key, e := needKey(r)
+	if e == nil && r.Value == nil {
+		e = errBadRequest("no value")
+	}
+	if e != nil {
+		return kv.Command{}, e
+	}
+	return kv.Command{Op: op, Key: key, Value: *r.Value}, nil
+}
+
+func putCommand(r *request) (kv.Command, *Error)    { return needPair(r, kv.OpPut) }
+func appendCommand(r *request) (kv.Command, *Error) { return needPair(r, kv.OpAppend) }
+
+func keyCommand(op kv.Op) func(*request) (kv.Command, *Error) {
+	return func(r *request) (kv.Command, *Error) {
+		key, e := needKey(r)
+		return kv.Command{Op: op, Key: key}, e
+	}
+}
+
+func plainCommand(op kv.Op) func(*request) (kv.Command, *Error) {
+	return func(*request) (kv.Command, *Error) { return kv.Command{Op: op}, nil }
+}
+
+func casCommand(r *request) (kv.Command, *Error) {
+	key, e := needKey(r)
+	if e == nil && r.New == nil {
+		e = errBadRequest("no new value")
+	}
+	if e != nil {
+		return kv.Command{}, e
+	}
+	c := kv.Command{Op: kv.OpCAS, Key: key, Value: *r.New, OldAbsent: r.Old == nil}
+	if r.Old != nil {
+		c.Old = *r.Old
+	}
+	return c, nil
+}
+
+func incrementCommand(r *request) (kv.Command, *Error) {
+	key, e := needKey(r)
+	c := kv.Command{Op: kv.OpIncrement, Key: key, Delta: 1}
+	if r.Delta != nil {
+		c.Delta = *r.Delta
+	}
+	return c, e
+}
+
+func versionReply(b []byte, _ *request, a answer) []byte {
+	b = strconv.AppendUint(append(b, `{"version":`...), a.Version, 10)
+	return append(b, '}')
+}
+
+func valueReply(b []byte, _ *request, a answer) []byte {
+	b = strconv.AppendUint(append(b, `{"version":`...), a.Version, 10)
+	return append(appendJSONString(append(b, `,"value":`...), a.Value), '}')
+}
+
+func casReply(b []byte, _ *request, a answer) []byte {
+	b = strconv.AppendBool(append(b, `{"swapped":`...), a.Done)
+	if !a.Done {
+		b = strconv.AppendBool(append(b, `,"found":`...), a.Found)
+		b = appendJSONString(append(b, `,"value":`...), a.Value)
+	}
+	b = strconv.AppendUint(append(b, `,"version":`...), a.Version, 10)
+	return append(b, '}')
+}
+
+func deleteReply(b []byte, _ *request, a answer) []byte {
+	return append(strconv.AppendBool(append(b, `{"deleted":`...), a.Done), '}')
+}
+
+func openReply(b []byte, _ *request, a answer) []byte {
+	return append(strconv.AppendUint(append(b, `{"session":`...), a.Version, 10), '}')
+}
+
+func okReply(b []byte, _ *request, _ answer) []byte { return append(b, `{"ok":true}`...) }
+
+func foundReply(b []byte, a kv.Result) []byte {
+	b = strconv.AppendBool(append(b, `{"found":`...), a.Found)
+	b = appendJSONString(append(b, `,"value":`...), a.Value)
+	b = strconv.AppendUint(append(b, `,"version":`...), a.Version, 10)
+	return append(b, '}')
+}
+
+// compareJSON is one condition of a transaction: on the value, the version, or existence.
+type compareJSON struct {
+	Key     string  `json:"key"`
+	Value   *string `json:"value"`
+	Version *uint64 `json:"version"`
+	Exists  *bool   `json:"exists"`
+}
+
+// stepJSON is one step of a transaction.
+type stepJSON struct {
+	Op    string `json:"op"`
+	Key   string `json:"key"`
+	Value string `json:"value"`
+	Delta *int64 `json:"delta"`
+}
+
+func txnCommand(r *request) (kv.Command, *Error) {
+	t := &kv.Txn{}
+	for i, c := range r.Compare {
+		out := kv.Compare{Key: c.Key}
+		given := 0
+		if c.Value != nil {
+			given++
+			out.Target, out.Value = kv.TargetValue, *c.Value
+		}
+		if c.Version != nil {
+			given++
+			out.Target, out.Version = kv.TargetVersion, *c.Version
+		}
+		if c.Exists != nil {
+			given++
+			out.Target = kv.TargetAbsent
+			if *c.Exists {
+				out.Target = kv.TargetExists
+			}
+		}
+		if given != 1 {
+			return kv.Command{}, errBadRequest(fmt.Sprintf(
+				"compare %d needs exactly one of value, version and exists", i))
+		}
+		t.Compare = append(t.Compare, out)
+	}
+	var e1, e2 *Error
+	t.Then, e1 = steps(r.Then)
+	t.Else, e2 = steps(r.Else)
+	if e1 == nil {
+		e1 = e2
+	}
+	return kv.Command{Op: kv.OpTxn, Txn: t}, e1
+}
+
+func steps(in []stepJSON) ([]kv.Step, *Error) {
+	out := make([]kv.Step, len(in))
+	for i, s := range in {
+		out[i] = kv.Step{Key: s.Key, Value: s.Value}
+		switch s.Op {
+		case "put":
+			out[i].Op = kv.OpPut
+		case "delete":
+			out[i].Op = kv.OpDelete
+		case "append":
+			out[i].Op = kv.OpAppend
+		case "get":
+			out[i].Op = kv.OpGet
+		case "increment":
+			out[i].Op, out[i].Delta = kv.OpIncrement, 1
+			if s.Delta != nil {
+				out[i].Delta = *s.Delta
+			}
+		default:
+			return nil, errBadRequest(fmt.Sprintf("step %d: no operation %q in a transaction", i, s.Op))
+		}
+	}
+	return out, nil
+}
+
+// txnReply answers each step as the operation of its own would be answered.
+func txnReply(b []byte, r *request, a answer) []byte {
+	b = strconv.AppendBool(append(b, `{"succeeded":`...), a.Done)
+	b = append(b, `,"results":[`...)
+	steps := r.Else
+	if a.Done {
+		steps = r.Then
+	}
+	for i, result := range a.Steps {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		one := answer{Result: result}
+		switch steps[i].Op {
+		case "get":
+			b = foundReply(b, result)
+		case "delete":
+			b = deleteReply(b, nil, one)
+		case "put":
+			b = versionReply(b, nil, one)
+		default:
+			b = valueReply(b, nil, one)
+		}
+	}
+	return append(b, "]}"...)
+}
+
+// The modes of a read.
+const (
+	modeLinearizable = "linearizable" // by ReadIndex
+	modeLog          = "log"          // through the log, like a write
+	modeStale        = "stale"        // whatever this node has applied
+)
+
+func (s *Server) serveGet(w http.ResponseWriter, r *http.Request) {
+	req, timeout, e := readRequest(w, r)
+	var key string
+	if e == nil {
+		key, e = needKey(&req)
+	}
+	c := kv.Command{Op: kv.OpGet, Key: key}
+	if e == nil {
+		e = validate(&c)
+	}
+	if e != nil {
+		s.writeError(w, e)
+		return
+	}
+	var a answer
+	switch req.Mode {
+	case "", modeLinearizable, modeStale:
+		a = s.read(&read{key: key, done: make(chan answer, 1)}, req.Mode == modeStale, timeout)
+	case modeLog:
+		if a = s.write(c, timeout); a.err != nil {
+			a.err.Definite = true // a read has no effect
+		}
+	default:
+		a.err = errBadRequest(fmt.Sprintf("no mode %q", req.Mode))
+	}
+	if a.err != nil {
+		s.writeError(w, a.err)
+		return
+	}
+	b := foundReply(make([]byte, 0, 64+len(a.Value)), a.Result)
+	writeBody(w, http.StatusOK, append(b, '\n'))
+}
+
+const (
+	defaultListLimit = 1000
+	maxListLimit     = 10000
+)
+
+func (s *Server) serveList(w http.ResponseWriter, r *http.Request) {
+	req, timeout, e := readRequest(w, r)
+	limit := req.Limit
+	switch {
+	case e != nil:
+	case limit == 0:
+		limit = defaultListLimit
+	case limit < 0 || limit > maxListLimit:
+		e = errBadRequest(fmt.Sprintf("limit is not between 1 and %d", maxListLimit))
+	}
+	if e == nil && req.Mode != "" && req.Mode != modeLinearizable && req.Mode != modeStale {
+		e = errBadRequest(fmt.Sprintf("no mode %q", req.Mode))
+	}
+	if e != nil {
+		s.writeError(w, e)
+		return
+	}
+	a := s.read(&read{prefix: req.Prefix, start: req.Start, limit: limit, done: make(chan answer, 1)},
+		req.Mode == modeStale, timeout)
+	if a.err != nil {
+		s.writeError(w, a.err)
+		return
+	}
+	b := append(make([]byte, 0, 64+64*len(a.list)), `{"items":[`...)
+	for i, item := range a.list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendJSONString(append(b, `{"key":`...), item.Key)
+		b = appendJSONString(append(b, `,"value":`...), item.Value)
+		b = strconv.AppendUint(append(b, `,"version":`...), item.Version, 10)
+		b = append(b, '}')
+	}
+	b = strconv.AppendBool(append(b, `],"more":`...), a.more)
+	writeBody(w, http.StatusOK, append(b, "}\n"...))
+}
