@@ -108,6 +108,27 @@ func (in *interpreter) start(ctx context.Context) (stop func()) {
 // wants to do. It returns when nothing is under way. The error is one of the recorder: what can
 // not be written down must not go on.
 func (in *interpreter) run(ctx context.Context, gen generator.Generator, faults bool) error {
+	err := in.loop(ctx, gen, faults)
+	if err != nil {
+		in.drain()
+	}
+	return err
+}
+
+// drain waits for what is under way and forgets how it ended.
+func (in *interpreter) drain() {
+	for in.nemesisBusy || len(in.free) < len(in.workers) {
+		select {
+		case e := <-in.ended:
+			in.free = append(in.free, e.worker)
+		case <-in.nemesisDone:
+			in.nemesisBusy = false
+		case <-in.observed:
+		}
+	}
+}
+
+func (in *interpreter) loop(ctx context.Context, gen generator.Generator, faults bool) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	genDone, faultsDone := false, !faults || in.nemesis == nil
@@ -227,7 +248,6 @@ func (in *interpreter) offer(gen generator.Generator) (generator.State, time.Dur
 	case state == generator.Wait:
 		return state, op.Time, nil
 	}
-	in.free = in.free[1:]
 	op.Process, op.Type, op.Time = w.process, history.Invoke, now
 	if op.Node == "" {
 		op.Node = string(in.counts.Nodes[w.at].ID)
@@ -235,6 +255,7 @@ func (in *interpreter) offer(gen generator.Generator) (generator.State, time.Dur
 	if err := in.record(op); err != nil {
 		return state, 0, err
 	}
+	in.free = in.free[1:]
 	w.queue <- op
 	return state, 0, nil
 }

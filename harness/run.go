@@ -104,11 +104,8 @@ func (r *run) drive(ctx context.Context) error {
 	go func() { defer close(watching); w.run(watchCtx, r.cluster.Exits(), r.began) }()
 	defer func() { stopWatch(); <-watching }()
 	stop := in.start(context.WithoutCancel(ctx))
-	err = r.phases(ctx, in, w)
-	if err == nil {
-		stop() // otherwise operations may be under way; they end with the clients
-	}
-	return errors.Join(err, r.collect(ctx))
+	defer stop()
+	return errors.Join(r.phases(ctx, in, w), r.collect(ctx))
 }
 
 // boot waits until every node serves and knows the same leader.
