@@ -82,9 +82,21 @@ node: ## bin/raftnode, static, for an image
 image: node ## the image of a raftnode; needs no registry
 	docker build --target prebuilt -t raftcheck-node .
 
+MUTANTS ?= B02 B27 C01
+TRIES   ?= 3
+
 .PHONY: mutants
-mutants: ## plant each known bug in the node and show that it is found
-	$(GO) run ./cmd/raftcheck mutants
+mutants: build ## plant each of MUTANTS in the node and show that it is found within TRIES runs
+	@missed=; for name in $(MUTANTS); do found=; \
+		image=$$(bin/raftcheck mutants build $$name) || exit 1; \
+		for try in $$(seq $(TRIES)); do \
+			code=0; bin/raftcheck test --quiet --image $$image || code=$$?; \
+			if [ $$code = 1 ]; then found=$$try; break; fi; \
+			if [ $$code -gt 2 ]; then exit $$code; fi; \
+		done; \
+		if [ -n "$$found" ]; then echo "$$name: found in run $$found"; \
+		else echo "$$name: NOT FOUND in $(TRIES) runs"; missed="$$missed $$name"; fi; \
+	done; test -z "$$missed" || { echo "missed:$$missed"; exit 1; }
 
 .PHONY: five
 five: ## the peers of the five-node cluster of docker-compose.yml

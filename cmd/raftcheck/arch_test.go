@@ -66,6 +66,7 @@ var rooms = []room{
 	{"linearizability", []string{"=harness/check", "=harness/history", "linearizability"},
 		[]string{"github.com/anishathalye/porcupine"}},
 	{"node", []string{"node"}, []string{"golang.org/x/"}},
+	{"node/mutants", []string{"node"}, []string{"github.com/bluekeyes/go-gitdiff"}},
 }
 
 // roomOf finds the row for a package, the most special one.
