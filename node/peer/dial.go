@@ -55,7 +55,10 @@ func (t *Transport) dial(ctx context.Context, to raft.ID, addr string, why purpo
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	h := hello{why, t.opts.ID, to, t.opts.Incarnation, t.opts.Cluster, t.opts.Addr}
 	if _, err = conn.Write(h.encode()); err == nil {
-		_, err = readAnswer(conn)
+		var incarnation [16]byte
+		if incarnation, err = readAnswer(conn); err == nil {
+			err = t.known(to, incarnation)
+		}
 	}
 	if !stop() && err == nil {
 		err = context.Cause(ctx)

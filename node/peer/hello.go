@@ -101,10 +101,18 @@ func refuseHello(w io.Writer, reason string) error {
 	return err
 }
 
-// RefusedError says that a peer answered, but does not want to talk to this node.
+// RefusedError says that a peer answered, but one of the two does not want to talk to the other.
 type RefusedError struct{ Reason string }
 
-func (e *RefusedError) Error() string { return "peer refused: " + e.Reason }
+func (e *RefusedError) Error() string { return "refused: " + e.Reason }
+
+// known asks whether the peer may take part.
+func (t *Transport) known(id raft.ID, incarnation [16]byte) error {
+	if err := t.opts.Known(id, incarnation); err != nil {
+		return &RefusedError{err.Error()}
+	}
+	return nil
+}
 
 func readAnswer(r io.Reader) (incarnation [16]byte, err error) {
 	var status [1]byte

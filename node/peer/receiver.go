@@ -61,6 +61,9 @@ func (t *Transport) serve(raw net.Conn) error {
 	if err == nil {
 		err = t.check(h)
 	}
+	if err == nil {
+		err = t.known(h.from, h.incarnation)
+	}
 	if err != nil {
 		return errors.Join(err, refuseHello(conn, err.Error()))
 	}

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -101,12 +102,12 @@ func (s *sender) run() {
 		if s.t.ctx.Err() != nil {
 			return
 		}
-		pause := redialPause
+		pause, level := redialPause, slog.LevelDebug
 		if _, refused := errors.AsType[*RefusedError](err); refused {
-			pause = refusedWait
+			pause, level = refusedWait, slog.LevelWarn
 		}
 		if msg := err.Error(); msg != reported {
-			log.Debug("no connection to peer", "error", msg)
+			log.Log(s.t.ctx, level, "no connection to peer", "error", msg)
 			reported = msg
 		}
 		select {

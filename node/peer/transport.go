@@ -32,6 +32,9 @@ type Options struct {
 	Addr        string             // where others reach this node; told to each peer
 	Peers       map[raft.ID]string // host:port of each; more become known when they call
 	Listener    net.Listener       // closed by Close
+	// Known is asked about each peer that is met, on either side of a connection, with the
+	// incarnation that it has; an error refuses it. nil knows everybody.
+	Known func(id raft.ID, incarnation [16]byte) error
 	// Receive takes messages, in the order in which they came from one peer. It is called from
 	// several goroutines and must not block for long.
 	Receive func(messages []raft.Message)
@@ -69,6 +72,9 @@ func Start(opts Options) *Transport {
 	}
 	if opts.QueueBytes == 0 {
 		opts.QueueBytes = 16 << 20
+	}
+	if opts.Known == nil {
+		opts.Known = func(raft.ID, [16]byte) error { return nil }
 	}
 	t := &Transport{opts: opts, senders: map[raft.ID]*sender{}, inbound: map[raft.ID]net.Conn{}}
 	t.ctx, t.cancel = context.WithCancel(context.Background())

@@ -31,6 +31,7 @@ type Server struct {
 	cfg      Config
 	log      *slog.Logger
 	identity Identity
+	book     *peerbook
 
 	listeners listeners
 	wal       *wal.Log
@@ -119,6 +120,9 @@ func (s *Server) recover() (*raft.Node, *kv.Machine, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if s.book, err = loadPeerbook(fsys); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", s.cfg.Data, err)
+	}
 	s.store = snapshot.NewStore(fsys)
 	if err := s.store.Clean(); err != nil {
 		return nil, nil, err
@@ -193,7 +197,7 @@ func (s *Server) assemble(node *raft.Node, machine *kv.Machine, start time.Time)
 	s.transport = peer.Start(peer.Options{
 		ID: s.cfg.ID, Incarnation: incarnation, Cluster: s.cfg.Cluster,
 		Addr: s.cfg.self().PeerAddr(), Peers: addrs, Listener: s.listeners.peer,
-		Receive: s.inbox.addMessages, Log: s.log,
+		Known: s.book.check, Receive: s.inbox.addMessages, Log: s.log,
 		ServeSnapshot: func(conn net.Conn, to raft.ID) { s.snapshots.serve(conn, to) },
 	})
 	s.snapshots.transport = s.transport

@@ -290,6 +290,31 @@ func TestForeignDirectoriesAreRefused(t *testing.T) {
 	}
 }
 
+func TestANodeThatLostItsDiskIsKeptOut(t *testing.T) {
+	c := startCluster(t, 3)
+	c.do("put", `{"key":"a","value":"1"}`)
+	c.converged()
+	victim := c.leader()%3 + 1
+	c.kill(victim)
+	if err := os.RemoveAll(filepath.Join(c.dir, victim.String())); err != nil {
+		t.Fatal(err)
+	}
+	s := c.start(victim)
+	for i := range 20 {
+		r, err := c.call(victim%3+1, "put", putBody("a", fmt.Sprint(i)))
+		if err == nil && r.Leader != "" {
+			other, _ := ParseID(r.Leader)
+			r, err = c.call(other, "put", putBody("a", fmt.Sprint(i)))
+		}
+		if err != nil || r.Status != 200 {
+			t.Errorf("the others: %+v, %v", r, err)
+		}
+	}
+	if st, _ := s.Status(); st.Term != 0 || st.LastIndex != 0 || st.Leader != "" {
+		t.Errorf("it takes part: %+v", st)
+	}
+}
+
 func TestTraceTellsWhatHappened(t *testing.T) {
 	c := startCluster(t, 3)
 	c.do("put", `{"key":"a","value":"1"}`)
