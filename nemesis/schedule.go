@@ -32,7 +32,7 @@ type Wishes struct {
 	// Nodes is the size of the cluster.
 	Nodes int
 	// TimeLimit is how long clients work. Nothing is broken in the first Quiet of it and in the
-	// last.
+	// last, but Quiet is cut to an eighth of the whole.
 	TimeLimit, Quiet time.Duration
 	// Interval lies between the beginnings of two faults, Duration is how long each stays, give
 	// or take a quarter. Both shrink when there would not be time for every fault.
@@ -70,10 +70,11 @@ func Plan(w Wishes, rng *rand.Rand) (Schedule, error) {
 		}
 	}
 	n := len(w.Faults)
+	w.Quiet = min(w.Quiet, w.TimeLimit/8)
 	window := w.TimeLimit - 2*w.Quiet
 	interval := min(w.Interval, window/time.Duration(n))
 	if interval < min(shortest, w.Interval) {
-		need := time.Duration(n)*min(shortest, w.Interval) + 2*w.Quiet
+		need := time.Duration(n) * min(shortest, w.Interval) * 4 / 3 // three quarters must do
 		return Schedule{}, &TooShortError{Faults: n, Need: need.Round(time.Second) + time.Second}
 	}
 	duration := min(w.Duration, interval*2/3)

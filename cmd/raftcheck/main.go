@@ -121,6 +121,7 @@ func newRoot() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SuggestionsMinimumDistance = 2
 	root.AddCommand(testCmd(), checkCmd(), showCmd(), listCmd(), cleanupCmd(),
 		mutantsCmd(), driverCmd(), agentCmd(), guardianCmd())
 	for _, c := range root.Commands() {

@@ -33,7 +33,8 @@ type Config struct {
 	Concurrency string `json:"concurrency"`
 	// Seed draws the workload's choices and the fault plan.
 	Seed uint64 `json:"seed"`
-	// Quiet is how long nothing is broken at the beginning and at the end of TimeLimit.
+	// Quiet is how long nothing is broken at the beginning and at the end of TimeLimit, but no
+	// more than an eighth of it.
 	Quiet time.Duration `json:"quiet_ns"`
 	// FaultInterval lies between the beginnings of two faults, FaultDuration is how long each
 	// stays; both are shortened when there would not be time for every fault.

@@ -41,7 +41,7 @@ type handler func(ctx context.Context, args json.RawMessage) (any, error)
 type family interface {
 	// handlers lists the ops.
 	handlers() map[string]handler
-	// probe tries what the family is made of, and changes nothing that stays.
+	// probe tries what the family is made of, and changes nothing for the node.
 	probe() wire.Ability
 	// close undoes what the family installed, and nothing else. It works from any state.
 	close() error

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -11,20 +12,29 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 
 	"github.com/raftcheck/raftcheck/nemesis/agent/wire"
 )
 
 // firewall cuts links: what arrives from an address in a set is dropped. The rules stand once and
-// for all in a table of our own; a fault is only a change of the set, one atomic batch.
+// for all in a table of our own; a fault is only a change of the sets, one atomic batch.
 //
 //	table ip raftcheck {
-//	  set cut     { type ipv4_addr }            # who is cut off now
-//	  set counted { type ipv4_addr; counter }   # everyone who ever was, so that counts only grow
+//	  set cut     { type ipv4_addr }            # loses every packet
+//	  set data    { type ipv4_addr }            # loses new connections and data
+//	  set counted { type ipv4_addr; counter }   # everyone who ever lost, so that counts only grow
 //	  chain in { type filter hook input priority -150
-//	    ip saddr @cut ip saddr @counted drop    # the look-up in counted counts
-//	    ip saddr @cut drop }
+//	    ip saddr @cut                                            ip saddr @counted drop
+//	    ip saddr @data tcp flags & (syn|ack) == syn              ip saddr @counted drop
+//	    ip saddr @data tcp flags & psh != 0                      ip saddr @counted drop
+//	    ip saddr @data meta l4proto tcp ip length > 80           ip saddr @counted drop
+//	    ip saddr @data meta l4proto != tcp                       ip saddr @counted drop }
 //	}
+//
+// The look-up in counted is what counts; whoever is in another set is there too. IPv4 and TCP
+// headers take 80 bytes at the most, so what is longer carries data, and what is shorter carries
+// some only with PSH.
 //
 // An edge is cut at its receiver only. A drop at the sender's output would make send(2) fail, which
 // tells the node what no real network would.
@@ -33,6 +43,7 @@ type firewall struct {
 	conn    *nftables.Conn
 	table   *nftables.Table
 	cut     *nftables.Set
+	data    *nftables.Set
 	counted *nftables.Set
 }
 
@@ -48,51 +59,70 @@ func (f *firewall) setCut(_ context.Context, raw json.RawMessage) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	want, err := elements(args.From)
-	if err != nil {
-		return nil, err
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := checkAddrs(args.From, args.Data); err != nil {
+		return nil, err
+	}
+	if f.conn == nil && len(args.From)+len(args.Data) == 0 {
+		return wire.CutResult{Installed: []netip.Addr{}}, nil // nothing was ever cut
+	}
 	if err := f.open(); err != nil {
 		return nil, err
 	}
-	f.conn.FlushSet(f.cut)
-	if len(want) > 0 {
-		if err := f.conn.SetAddElements(f.counted, want); err != nil {
-			return nil, fmt.Errorf("fill set %s: %w", f.counted.Name, err)
+	for _, change := range []struct {
+		set  *nftables.Set
+		want []netip.Addr
+	}{{f.cut, args.From}, {f.data, args.Data}} {
+		f.conn.FlushSet(change.set)
+		if len(change.want) == 0 {
+			continue
 		}
-		if err := f.conn.SetAddElements(f.cut, want); err != nil {
-			return nil, fmt.Errorf("fill set %s: %w", f.cut.Name, err)
+		elems := elements(change.want)
+		err := errors.Join(f.conn.SetAddElements(f.counted, elems),
+			f.conn.SetAddElements(change.set, elems))
+		if err != nil {
+			return nil, fmt.Errorf("fill set %s: %w", change.set.Name, err)
 		}
 	}
 	if err := f.conn.Flush(); err != nil {
-		return nil, wire.Errorf(wire.Unable, "change the cut to %v: %v", args.From, err)
+		return nil, wire.Errorf(wire.Unable, "change the cut to %+v: %v", args, err)
 	}
-	return f.readBack(args.From)
+	return f.proof(args)
 }
 
-// readBack proves that the kernel holds what was asked for.
-func (f *firewall) readBack(want []netip.Addr) (wire.CutResult, error) {
-	elems, err := f.conn.GetSetElements(f.cut)
-	if err != nil {
-		return wire.CutResult{}, fmt.Errorf("read set %s: %w", f.cut.Name, err)
+// proof reads back what the kernel holds.
+func (f *firewall) proof(args wire.CutArgs) (res wire.CutResult, err error) {
+	if res.Installed, err = f.readBack(f.cut, args.From); err != nil {
+		return res, err
 	}
-	res := wire.CutResult{Installed: []netip.Addr{}}
-	for _, e := range elems {
-		if a, ok := netip.AddrFromSlice(e.Key); ok {
-			res.Installed = append(res.Installed, a)
-		}
-	}
-	slices.SortFunc(res.Installed, netip.Addr.Compare)
-	want = slices.Clone(want)
-	slices.SortFunc(want, netip.Addr.Compare)
-	if !slices.Equal(res.Installed, slices.Compact(want)) {
-		return res, wire.Errorf(wire.Unverified, "asked to cut %v, the kernel holds %v",
-			want, res.Installed)
+	if res.Data, err = f.readBack(f.data, args.Data); err != nil {
+		return res, err
 	}
 	res.Dropped, err = f.counts()
 	return res, err
+}
+
+// readBack reads a set, and says if it is not what was asked for.
+func (f *firewall) readBack(set *nftables.Set, want []netip.Addr) ([]netip.Addr, error) {
+	elems, err := f.conn.GetSetElements(set)
+	if err != nil {
+		return nil, fmt.Errorf("read set %s: %w", set.Name, err)
+	}
+	got := []netip.Addr{}
+	for _, e := range elems {
+		if a, ok := netip.AddrFromSlice(e.Key); ok {
+			got = append(got, a)
+		}
+	}
+	slices.SortFunc(got, netip.Addr.Compare)
+	want = slices.Clone(want)
+	slices.SortFunc(want, netip.Addr.Compare)
+	if !slices.Equal(got, slices.Compact(want)) {
+		return got, wire.Errorf(wire.Unverified, "asked for %v in set %s, the kernel holds %v",
+			want, set.Name, got)
+	}
+	return got, nil
 }
 
 func (f *firewall) dropped(context.Context, json.RawMessage) (any, error) {
@@ -134,11 +164,12 @@ func (f *firewall) open() error {
 	conn.AddTable(t) // so that the delete finds one
 	conn.DelTable(t)
 	conn.AddTable(t)
-	cut := &nftables.Set{Table: t, Name: "cut", KeyType: nftables.TypeIPAddr,
-		KeyByteOrder: binaryutil.BigEndian}
-	counted := &nftables.Set{Table: t, Name: "counted", KeyType: nftables.TypeIPAddr,
-		KeyByteOrder: binaryutil.BigEndian, Counter: true}
-	for _, s := range []*nftables.Set{cut, counted} {
+	newSet := func(name string, counter bool) *nftables.Set {
+		return &nftables.Set{Table: t, Name: name, KeyType: nftables.TypeIPAddr,
+			KeyByteOrder: binaryutil.BigEndian, Counter: counter}
+	}
+	cut, data, counted := newSet("cut", false), newSet("data", false), newSet("counted", true)
+	for _, s := range []*nftables.Set{cut, data, counted} {
 		if err := conn.AddSet(s, nil); err != nil {
 			return fmt.Errorf("add set %s: %w", s.Name, err)
 		}
@@ -146,16 +177,16 @@ func (f *firewall) open() error {
 	priority := nftables.ChainPriority(-150) // before the filter of the image, if it has one
 	in := conn.AddChain(&nftables.Chain{Table: t, Name: "in", Type: nftables.ChainTypeFilter,
 		Hooknum: nftables.ChainHookInput, Priority: &priority})
-	drop := &expr.Verdict{Kind: expr.VerdictDrop}
-	conn.AddRule(&nftables.Rule{Table: t, Chain: in, Exprs: []expr.Any{
-		source(), lookup(cut), lookup(counted), drop}})
-	conn.AddRule(&nftables.Rule{Table: t, Chain: in, Exprs: []expr.Any{
-		source(), lookup(cut), drop}})
+	for _, match := range append([][]expr.Any{{lookup(cut)}}, carriesData(lookup(data))...) {
+		exprs := slices.Concat([]expr.Any{source()}, match,
+			[]expr.Any{source(), lookup(counted), &expr.Verdict{Kind: expr.VerdictDrop}})
+		conn.AddRule(&nftables.Rule{Table: t, Chain: in, Exprs: exprs})
+	}
 	if err := conn.Flush(); err != nil {
 		_ = conn.CloseLasting()
 		return wire.Errorf(wire.Unable, "make nftables table %s: %v", tableName, err)
 	}
-	f.conn, f.table, f.cut, f.counted = conn, t, cut, counted
+	f.conn, f.table, f.cut, f.data, f.counted = conn, t, cut, data, counted
 	return nil
 }
 
@@ -197,17 +228,48 @@ func lookup(s *nftables.Set) expr.Any {
 	return &expr.Lookup{SourceRegister: 1, SetName: s.Name, SetID: s.ID}
 }
 
-func elements(addrs []netip.Addr) ([]nftables.SetElement, error) {
-	seen := map[netip.Addr]bool{}
-	var elems []nftables.SetElement
-	for _, a := range addrs {
+// carriesData are the rules that match what carries data or opens a connection, each behind from.
+func carriesData(from expr.Any) [][]expr.Any {
+	const syn, psh, ack = 0x02, 0x08, 0x10
+	l4 := func(op expr.CmpOp) []expr.Any {
+		return []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+			&expr.Cmp{Op: op, Register: 1, Data: []byte{unix.IPPROTO_TCP}}}
+	}
+	flags := func(mask byte, op expr.CmpOp, value byte) []expr.Any {
+		return append(l4(expr.CmpOpEq),
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 13, Len: 1},
+			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{mask},
+				Xor: []byte{0}},
+			&expr.Cmp{Op: op, Register: 1, Data: []byte{value}})
+	}
+	long := append(l4(expr.CmpOpEq),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 2, Len: 2},
+		&expr.Cmp{Op: expr.CmpOpGt, Register: 1, Data: binaryutil.BigEndian.PutUint16(80)})
+	var rules [][]expr.Any
+	for _, match := range [][]expr.Any{flags(syn|ack, expr.CmpOpEq, syn),
+		flags(psh, expr.CmpOpNeq, 0), long, l4(expr.CmpOpNeq)} {
+		rules = append(rules, append([]expr.Any{from}, match...))
+	}
+	return rules
+}
+
+// checkAddrs refuses what can not be in a set.
+func checkAddrs(lists ...[]netip.Addr) error {
+	for _, a := range slices.Concat(lists...) {
 		if !a.Is4() {
-			return nil, wire.Errorf(wire.Refused, "address %v: want IPv4", a)
-		}
-		if !seen[a] {
-			seen[a] = true
-			elems = append(elems, nftables.SetElement{Key: a.AsSlice()})
+			return wire.Errorf(wire.Refused, "address %v: want IPv4", a)
 		}
 	}
-	return elems, nil
+	return nil
+}
+
+// elements are the addresses, each once.
+func elements(addrs []netip.Addr) []nftables.SetElement {
+	addrs = slices.Clone(addrs)
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	var elems []nftables.SetElement
+	for _, a := range slices.Compact(addrs) {
+		elems = append(elems, nftables.SetElement{Key: a.AsSlice()})
+	}
+	return elems
 }

@@ -10,7 +10,7 @@ import (
 
 // newFamilies lists every family of faults. None touches the system before its first op.
 func newFamilies() []family {
-	return []family{&processes{self: os.Getpid()}, &firewall{}}
+	return []family{&processes{self: os.Getpid()}, &firewall{}, &resetter{}, &shaper{}}
 }
 
 func hello() wire.Hello {

@@ -123,7 +123,7 @@ func (s *shaper) apply(args wire.ShapeArgs) error {
 			continue
 		}
 		err := netlink.RouteDel(&netlink.Route{Dst: hostNet(a), Table: shapeTable,
-			LinkIndex: s.device.Attrs().Index})
+			LinkIndex: s.device.Attrs().Index, Scope: netlink.SCOPE_LINK})
 		if err != nil && !errors.Is(err, unix.ESRCH) {
 			return wire.Errorf(wire.Unverified, "take the route of %v away: %v", a, err)
 		}

@@ -57,6 +57,8 @@ func openTUN(name string, mark int) (t *tun, err error) {
 	if err := unix.SetsockoptInt(t.raw, unix.SOL_SOCKET, unix.SO_MARK, mark); err != nil {
 		return nil, fmt.Errorf("mark the raw socket: %w", err)
 	}
+	// A burst that is due at once must not overflow it; the kernel may grant less.
+	_ = unix.SetsockoptInt(t.raw, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 8<<20)
 	if t.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, err
 	}
@@ -145,14 +147,17 @@ func (t *tun) run() {
 			return
 		}
 		t.wait(next)
-		t.receive(buf)
+		if err := t.receive(buf); err != nil {
+			return // the device is gone, and its routes with it
+		}
 		t.send()
 	}
 }
 
 // wait returns when a packet is there, one is due, or somebody interrupts.
 func (t *tun) wait(next time.Duration) {
-	fds := []unix.PollFd{{Fd: int32(t.fd), Events: unix.POLLIN}, {Fd: int32(t.wake), Events: unix.POLLIN}}
+	fds := []unix.PollFd{{Fd: int32(t.fd), Events: unix.POLLIN},
+		{Fd: int32(t.wake), Events: unix.POLLIN}}
 	var timeout *unix.Timespec // nil waits for ever
 	if next != never {
 		ts := unix.NsecToTimespec(max(0, int64(next-t.now())))
@@ -164,12 +169,16 @@ func (t *tun) wait(next time.Duration) {
 	}
 }
 
-// receive hands all packets that wait in the device to the emulator.
-func (t *tun) receive(buf []byte) {
+// receive hands all packets that wait in the device to the emulator. An error is the end of the
+// device.
+func (t *tun) receive(buf []byte) error {
 	for range 256 { // then some may be due
 		n, err := unix.Read(t.fd, buf)
-		if err != nil {
-			return
+		switch {
+		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+			return nil
+		case err != nil:
+			return err
 		}
 		to, ok := destination(buf[:n])
 		if !ok {
@@ -179,6 +188,7 @@ func (t *tun) receive(buf []byte) {
 		t.em.accept(t.now(), to, append([]byte(nil), buf[:n]...))
 		t.mu.Unlock()
 	}
+	return nil
 }
 
 // send sends everything that is due.

@@ -66,7 +66,7 @@ func TestCutOnTheWire(t *testing.T) {
 		fmt.Fprintf(replies, "{\"id\":%d,\"result\":{\"installed\":[\"10.0.0.2\"],"+
 			"\"dropped\":{\"10.0.0.2\":7}}}\n", req.ID)
 	}()
-	got, err := c.Cut(t.Context(), []netip.Addr{a})
+	got, err := c.Cut(t.Context(), CutArgs{From: []netip.Addr{a}})
 	if err != nil {
 		t.Fatal(err)
 	}
