@@ -39,16 +39,20 @@ func (c Config) programs() bool { return c.Image != "" }
 
 // Run runs the suite.
 func Run(t *testing.T, cfg Config) {
-	t.Run("Boot", func(t *testing.T) { testBoot(t, cfg) })
-	t.Run("Pause", func(t *testing.T) { testPause(t, cfg) })
-	t.Run("KillAndStart", func(t *testing.T) { testKillAndStart(t, cfg) })
-	t.Run("CutOneWay", func(t *testing.T) { testCutOneWay(t, cfg) })
-	t.Run("CutOutlivesKill", func(t *testing.T) { testCutOutlivesKill(t, cfg) })
-	t.Run("Exits", func(t *testing.T) { testExits(t, cfg) })
-	t.Run("Logs", func(t *testing.T) { testLogs(t, cfg) })
-	t.Run("Driver", func(t *testing.T) { testDriver(t, cfg) })
-	t.Run("Down", func(t *testing.T) { testDown(t, cfg) })
-	t.Run("DiesAtBoot", func(t *testing.T) { testDiesAtBoot(t, cfg) })
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, Config)
+	}{
+		{"Boot", testBoot}, {"Pause", testPause}, {"KillAndStart", testKillAndStart},
+		{"CutOneWay", testCutOneWay}, {"CutOutlivesKill", testCutOutlivesKill},
+		{"Exits", testExits}, {"Logs", testLogs}, {"Driver", testDriver}, {"Down", testDown},
+		{"DiesAtBoot", testDiesAtBoot},
+		// Abilities that a host may have.
+		{"CutData", testCutData}, {"CutClients", testCutClients}, {"Reset", testReset},
+		{"Shape", testShape}, {"Freeze", testFreeze},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, cfg) })
+	}
 }
 
 // up brings a cluster of n nodes up for one test, and takes it down at its end.

@@ -126,7 +126,7 @@ func (e *Engine) probe(ctx context.Context, image string) ([]wire.Ability, error
 	defer cancel()
 	h := &container.HostConfig{NetworkMode: "none"}
 	restrict(h)
-	agentRights(h)
+	e.agentRights(h)
 	created, err := e.cli.ContainerCreate(ctx, &container.Config{Image: image,
 		Cmd: []string{"agent"}, Labels: labels("doctor", "", "agent", false),
 		OpenStdin: true, AttachStdin: true, AttachStdout: true, AttachStderr: true},

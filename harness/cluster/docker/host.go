@@ -16,18 +16,7 @@ var _ cluster.Host = (*pod)(nil)
 
 // Cut implements [cluster.Host].
 func (p *pod) Cut(ctx context.Context, from []sut.NodeID) error {
-	addrs := make([]netip.Addr, 0, len(from))
-	for _, id := range from {
-		peer, ok := p.c.pods[id]
-		if !ok {
-			return fmt.Errorf("cut %s from %s: there is no such node", p.node.ID, id)
-		}
-		addrs = append(addrs, peer.node.Addr)
-	}
-	if _, err := p.agent.Cut(ctx, addrs); err != nil {
-		return fmt.Errorf("cut %s from %v: %w", p.node.ID, from, err)
-	}
-	return nil
+	return p.changeCut(ctx, from, func(c *cuts, addrs []netip.Addr) { c.from = addrs })
 }
 
 // Dropped implements [cluster.Host].
@@ -56,7 +45,7 @@ func (p *pod) Signal(ctx context.Context, sig cluster.Signal) error {
 		_, err = p.agent.Signal(ctx, string(sig))
 	}
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", sig, p.node.ID, err)
+		return fmt.Errorf("%s %s: %w", sig, p.node.ID, unable(err))
 	}
 	return nil
 }
@@ -74,6 +63,10 @@ func (p *pod) kill(ctx context.Context) error {
 func (p *pod) killProcess(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.frozen { // a signal would wait for the thaw; the engine knows how to do both
+		p.killed, p.frozen = true, false
+		return p.c.engine.cli.ContainerKill(ctx, p.container.GetContainerID(), "KILL")
+	}
 	n, err := p.agent.Signal(ctx, string(cluster.Kill))
 	p.killed = p.killed || len(n.Processes) > 0 || err != nil
 	return err
@@ -101,6 +94,9 @@ func (p *pod) State(ctx context.Context) (cluster.State, error) {
 	}
 	switch n.State {
 	case wire.Running:
+		if p.isFrozen() {
+			return cluster.Stopped, nil
+		}
 		return cluster.Running, nil
 	case wire.Stopped:
 		return cluster.Stopped, nil

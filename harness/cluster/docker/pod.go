@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -30,8 +31,12 @@ type pod struct {
 
 	process sync.Mutex // one change of the node's process at a time
 
-	mu     sync.Mutex // guards killed, and is held while a kill is under way
+	mu     sync.Mutex // guards the next two, and is held while a kill is under way
 	killed bool       // by us, since the last start
+	frozen bool
+
+	cutting sync.Mutex // guards cuts, and keeps changes of them in order
+	cuts    cuts
 }
 
 // name is that of one of the pod's objects; the node itself has no suffix.
@@ -86,7 +91,7 @@ func (p *pod) createAgent(ctx context.Context) (testcontainers.Container, error)
 		},
 		HostConfigModifier: func(h *container.HostConfig) {
 			restrict(h)
-			agentRights(h)
+			p.c.engine.agentRights(h)
 			h.NetworkMode = container.NetworkMode(p.c.network)
 			h.Sysctls = p.c.engine.sysctls()
 		},
@@ -113,9 +118,28 @@ func restrict(h *container.HostConfig) {
 }
 
 // agentRights gives an agent what faults need. Its streams are attached, so nobody needs its log.
-func agentRights(h *container.HostConfig) {
+func (e *Engine) agentRights(h *container.HostConfig) {
 	h.CapAdd = []string{"NET_ADMIN", "NET_RAW", "KILL", "SYS_PTRACE"}
 	h.LogConfig = container.LogConfig{Type: "none"}
+	if _, err := os.Stat(tunPath); err == nil && e.isLocal() {
+		h.Devices = []container.DeviceMapping{{PathOnHost: tunPath, PathInContainer: tunPath,
+			CgroupPermissions: "rwm"}}
+		return
+	}
+	// A device that is not there would keep the container from starting; so the agent is allowed
+	// to make it, and finds out for itself.
+	h.CapAdd = append(h.CapAdd, "MKNOD")
+	h.DeviceCgroupRules = []string{"c 10:200 rwm"}
+}
+
+// tunPath is the device that slow links are made of.
+const tunPath = "/dev/net/tun"
+
+// isLocal says whether the engine shares this machine's devices, as far as one can see.
+func (e *Engine) isLocal() bool {
+	mine, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	return err == nil && strings.HasPrefix(e.Host, "unix://") &&
+		strings.TrimSpace(string(mine)) == e.Kernel
 }
 
 // sysctls are those of the pod's network namespace.

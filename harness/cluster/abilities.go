@@ -1,0 +1,84 @@
+package cluster
+
+import (
+	"context"
+	"time"
+
+	"github.com/raftcheck/raftcheck/harness/sut"
+)
+
+// What follows are abilities that a [Host] may have. They are found by type assertion; a fault that
+// needs one that is not there is skipped. What the kernel or the rights of the runtime do not allow
+// is an error too: see [Unable].
+
+// Unable says that an ability is not there after all: the kernel, the engine or the rights do not
+// allow it. Nothing was changed.
+type Unable struct{ Err error }
+
+func (u Unable) Error() string { return u.Err.Error() }
+
+// Unwrap gives the cause.
+func (u Unable) Unwrap() error { return u.Err }
+
+// DataCutter cuts links for data only.
+type DataCutter interface {
+	// CutData drops what arrives from the nodes named and carries data or opens a connection;
+	// bare acknowledgements pass. So a link is cut one way and stays whole the other way, which
+	// Cut can not do to TCP. It replaces the former set and is independent of that of Cut; what
+	// it drops is counted by Dropped.
+	CutData(ctx context.Context, from []sut.NodeID) error
+}
+
+// ClientCutter cuts clients off.
+type ClientCutter interface {
+	// CutClients drops what arrives from clients, or no longer does. It is independent of Cut.
+	CutClients(ctx context.Context, cut bool) error
+}
+
+// Resetter breaks connections.
+type Resetter interface {
+	// Reset breaks all TCP connections with the nodes named, on both sides, and says how many
+	// there were. New ones can be made at once: there is nothing to heal.
+	Reset(ctx context.Context, peers []sut.NodeID) (int, error)
+}
+
+// Freezer stops a node's processes without a signal.
+type Freezer interface {
+	// Freeze stops all processes at once, unseen by them; State is then Stopped. Unlike with
+	// Signal, nothing in the node can undo it.
+	Freeze(ctx context.Context) error
+	// Thaw lets them run again.
+	Thaw(ctx context.Context) error
+}
+
+// Link is how the packets that leave a node for one other fare. The zero Link leaves them alone.
+// Fractions are between 0 and 1.
+type Link struct {
+	// Delay comes on top of what the network takes, and a share of Jitter, drawn evenly from
+	// -Jitter to +Jitter. The order of packets stays.
+	Delay, Jitter time.Duration
+	// Rate is in bits per second; 0 for no limit.
+	Rate uint64
+	// Loss, Duplicate, Reorder and Corrupt are the fractions of packets that are lost, sent
+	// twice, overtaken by later ones, or damaged (which checksums turn into loss).
+	Loss, Duplicate, Reorder, Corrupt float64
+	// Hold keeps every packet back until the link is changed. Then all arrive, late.
+	Hold bool
+}
+
+// LinkCount says what went over a link while it was shaped. It only grows, but for Waiting.
+type LinkCount struct {
+	Packets, Bytes                         uint64
+	Lost, Duplicated, Reordered, Corrupted uint64
+	// Overflown were lost because too many waited; Waiting is how many wait now.
+	Overflown, Waiting uint64
+}
+
+// Shaper makes the links away from a node slow, lossy or jammed. Connections that are there go on.
+type Shaper interface {
+	// Shape replaces all shaped links of the node; nodes that are not in to are not touched, and
+	// an empty map heals. The seed draws the fates of packets.
+	Shape(ctx context.Context, to map[sut.NodeID]Link, seed uint64) error
+	// Shaped counts what went over each link that ever was shaped.
+	Shaped(ctx context.Context) (map[sut.NodeID]LinkCount, error)
+}
