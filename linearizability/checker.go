@@ -19,6 +19,7 @@ import (
 
 	"github.com/raftcheck/raftcheck/harness/check"
 	"github.com/raftcheck/raftcheck/harness/history"
+	"github.com/raftcheck/raftcheck/linearizability/certify"
 	"github.com/raftcheck/raftcheck/linearizability/register"
 )
 
@@ -92,7 +93,10 @@ type figures struct {
 	Keys       int            `json:"keys"`
 	Engines    map[string]int `json:"engines"`
 	Steps      int64          `json:"steps"`
-	Undecided  []undecided    `json:"undecided,omitempty"`
+	// Confirmed says that trying every order of the operations shown has confirmed each
+	// violation.
+	Confirmed *bool       `json:"confirmed,omitempty"`
+	Undecided []undecided `json:"undecided,omitempty"`
 }
 
 type undecided struct {
@@ -112,7 +116,7 @@ func (c *Checker) result(
 ) check.Result {
 	res := check.Result{Property: property, Validity: check.Valid}
 	f := figures{Keys: len(keys), Engines: map[string]int{}}
-	illegal := 0
+	illegal, confirmed := 0, true
 	for i, k := range keys {
 		d := &decisions[i]
 		f.Operations += len(k.ops)
@@ -123,8 +127,8 @@ func (c *Checker) result(
 		case register.Illegal:
 			f.Engines[d.Engine]++
 			if illegal++; illegal <= maxIllegal {
-				core := minimize(ctx, k.ops, d.Core, register.Budget{
-					Steps: 1_000_000, Bytes: 256 << 20})
+				core := Minimize(ctx, k.ops, d.Core)
+				confirmed = confirmed && confirm(core)
 				res.Findings = append(res.Findings, s.explain(k, core))
 			}
 		default:
@@ -137,6 +141,9 @@ func (c *Checker) result(
 	})
 	res.Summary = fmt.Sprintf("%d operations on %d keys; %s", f.Operations, f.Keys,
 		words(f.Engines))
+	if illegal > 0 {
+		f.Confirmed = &confirmed
+	}
 	raw, err := json.Marshal(f)
 	if err != nil {
 		panic("linearizability: figures that are no JSON: " + err.Error())
@@ -158,6 +165,12 @@ func (c *Checker) result(
 		res.Reason = "there are no operations to judge"
 	}
 	return res
+}
+
+// confirm says whether a judge that knows nothing of the engines finds core illegal too.
+func confirm(core []register.Op) bool {
+	illegal, decided := certify.Illegal(core, 1<<22)
+	return illegal && decided
 }
 
 // words lists how many keys each engine decided: "porcupine 2, zones 18".

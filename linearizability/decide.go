@@ -5,6 +5,7 @@ import (
 
 	"github.com/raftcheck/raftcheck/linearizability/certify"
 	"github.com/raftcheck/raftcheck/linearizability/register"
+	"github.com/raftcheck/raftcheck/linearizability/search"
 	"github.com/raftcheck/raftcheck/linearizability/zone"
 )
 
@@ -52,9 +53,20 @@ func Decide(ctx context.Context, ops []register.Op, budget register.Budget) Deci
 	return d.certified(ops)
 }
 
-// decideLeft asks the engines that need no assumption.
+// decideLeft asks the engines that need no assumption. What the search can not decide within the
+// budget porcupine seldom can, but it goes another way, and the time is there.
 func decideLeft(ctx context.Context, ops []register.Op, budget register.Budget) Decision {
-	return Decision{byPorcupine(ctx, ops, budget), "porcupine"}
+	d := Decision{search.Decide(ctx, ops, budget), "search"}
+	if d.Answer != register.Undecided || ctx.Err() != nil {
+		return d
+	}
+	p := byPorcupine(ctx, ops, register.Budget{Steps: budget.Steps / 4, Bytes: budget.Bytes / 2})
+	p.Steps += d.Steps
+	if p.Answer == register.Undecided {
+		d.Steps = p.Steps
+		return d
+	}
+	return Decision{p, "porcupine"}
 }
 
 // restore turns positions in what was kept into positions in what there was.

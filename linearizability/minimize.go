@@ -6,37 +6,74 @@ import (
 	"sort"
 
 	"github.com/raftcheck/raftcheck/linearizability/register"
+	"github.com/raftcheck/raftcheck/linearizability/search"
+	"github.com/raftcheck/raftcheck/linearizability/zone"
 )
 
-// minimize makes the operations few that show that ops is illegal. It only ever weakens: it ends
-// the history earlier, drops an observer, or lets a mutator be indeterminate, and drops
-// indeterminate mutators that nobody observes. Whatever is legal stays legal under each of these,
-// so what is illegal at the end proves that all of it was.
+const (
+	// minimizeSteps bounds the work to make one violation small, askSteps that of one question.
+	minimizeSteps, askSteps = 20_000_000, 1_000_000
+)
+
+// Minimize makes the operations few that show that ops is illegal. core are positions in ops to
+// begin with, as an engine gave them; nil if there are none.
 //
-// The result has the IDs of ops; those that had to be true mutators are no Maybe. The budget is for
-// each question; what can not be answered with it is not weakened.
-func minimize(ctx context.Context, ops []register.Op, core []int32, b register.Budget) []register.Op {
-	illegal := func(ops []register.Op) bool {
-		return Decide(ctx, ops, b).Answer == register.Illegal
-	}
-	now := slices.Clone(ops)
+// It only ever weakens: it ends the history earlier, drops an observer, lets a mutator be
+// indeterminate, and drops indeterminate mutators that nobody observes. Whatever is legal stays
+// legal under each of these, so what is illegal in the end proves that all of it was. The result is
+// never legal; if the work becomes too much, it is larger than it could be.
+func Minimize(ctx context.Context, ops []register.Op, core []int32) []register.Op {
+	m := &minimizer{ctx: ctx, left: minimizeSteps}
+	now := weakest(ops)
 	if core != nil {
-		if few := weakenTo(ops, core); illegal(few) {
+		if few := weakenTo(ops, core); m.illegal(few) {
 			now = few
 		}
 	}
-	now, _ = weakest(now)
-	now = slices.Clone(now)
 	if len(now) > 64 {
-		now = shortest(now, illegal)
+		now = m.shortest(now)
+		now = m.latest(now)
 	}
-	for size := len(now) / 2; size >= 1; size = min(size/2, len(now)/2) {
-		now = weakenChunks(now, size, illegal)
-		if size == 1 {
-			break
+	for size := len(now) / 4; size > 1; size /= 2 {
+		now = m.weaken(now, size)
+	}
+	for {
+		n := strength(now)
+		if now = m.weaken(now, 1); strength(now) == n {
+			return now
 		}
 	}
-	return weakenChunks(now, 1, illegal)
+}
+
+type minimizer struct {
+	ctx  context.Context
+	left int64
+}
+
+// illegal says whether ops is surely illegal.
+func (m *minimizer) illegal(ops []register.Op) bool {
+	if m.left <= 0 {
+		return false
+	}
+	m.left -= int64(len(ops))
+	left, _ := register.Normalize(ops)
+	if d := zone.Decide(left); d.Answer != register.Undecided {
+		return d.Answer == register.Illegal
+	}
+	d := search.Decide(m.ctx, weakest(ops),
+		register.Budget{Steps: min(askSteps, m.left), Bytes: 256 << 20})
+	m.left -= d.Steps
+	return d.Answer == register.Illegal
+}
+
+// strength counts what is left to weaken.
+func strength(ops []register.Op) (n int) {
+	for i := range ops {
+		if !ops[i].Maybe {
+			n++
+		}
+	}
+	return n
 }
 
 // weakenTo keeps the operations at the positions core as they are, and the others as weak as can
@@ -54,8 +91,7 @@ func weakenTo(ops []register.Op, core []int32) []register.Op {
 			out = append(out, o)
 		}
 	}
-	out, _ = weakest(out)
-	return out
+	return weakest(out)
 }
 
 // weaker is o as weak as can be; false if it can be left out.
@@ -67,8 +103,18 @@ func weaker(o register.Op) (register.Op, bool) {
 	return o, true
 }
 
+// weakest drops the indeterminate mutators that nobody observes. Beside a Miss that would be no
+// weakening, see [register.Normalize].
+func weakest(ops []register.Op) []register.Op {
+	if register.HasMiss(ops) {
+		return ops
+	}
+	left, _ := register.Normalize(ops)
+	return left
+}
+
 // shortest ends the history as early as it stays illegal.
-func shortest(ops []register.Op, illegal func([]register.Op) bool) []register.Op {
+func (m *minimizer) shortest(ops []register.Op) []register.Op {
 	var ends []int64
 	for i := range ops {
 		if ops[i].Ret != register.Never {
@@ -76,7 +122,7 @@ func shortest(ops []register.Op, illegal func([]register.Op) bool) []register.Op
 		}
 	}
 	slices.Sort(ends)
-	at := sort.Search(len(ends), func(i int) bool { return illegal(until(ops, ends[i])) })
+	at := sort.Search(len(ends), func(i int) bool { return m.illegal(until(ops, ends[i])) })
 	if at == len(ends) {
 		return ops // only the whole of it is known to be illegal
 	}
@@ -98,44 +144,48 @@ func until(ops []register.Op, end int64) []register.Op {
 		}
 		out = append(out, o)
 	}
-	out, _ = weakest(out)
-	return out
+	return weakest(out)
 }
 
-// weakenChunks weakens size operations at a time, from the front, wherever the rest stays illegal.
-func weakenChunks(
-	ops []register.Op, size int, illegal func([]register.Op) bool,
-) []register.Op {
-	for from := 0; from < len(ops); {
-		try := make([]register.Op, 0, len(ops))
-		changed := false
-		for i, o := range ops {
-			if i >= from && i < from+size && !o.Maybe {
-				changed = true
-				var left bool
-				if o, left = weaker(o); !left {
-					continue
-				}
-			}
-			try = append(try, o)
-		}
-		if changed {
-			try, _ = weakest(try)
-			if illegal(try) {
-				ops = slices.Clone(try)
+// latest weakens as many operations as can be at the beginning.
+func (m *minimizer) latest(ops []register.Op) []register.Op {
+	byCall := slices.Clone(ops)
+	slices.SortStableFunc(byCall, func(a, b register.Op) int {
+		return int(min(max(a.Call-b.Call, -1), 1))
+	})
+	n := sort.Search(len(byCall), func(n int) bool {
+		return !m.illegal(weakenRange(byCall, 0, n+1))
+	})
+	return weakenRange(byCall, 0, n)
+}
+
+// weakenRange weakens the operations from one position up to another.
+func weakenRange(ops []register.Op, from, to int) []register.Op {
+	out := make([]register.Op, 0, len(ops))
+	for i, o := range ops {
+		if i >= from && i < to {
+			var left bool
+			if o, left = weaker(o); !left {
 				continue
 			}
 		}
-		from += size
+		out = append(out, o)
 	}
-	return ops
+	return weakest(out)
 }
 
-// weakest drops the indeterminate mutators that nobody observes. Dropping a Maybe is a weakening
-// only where it is sound to: not beside a Miss.
-func weakest(ops []register.Op) ([]register.Op, []int32) {
-	if register.HasMiss(ops) {
-		return ops, nil
+// weaken weakens size operations at a time, from the front, wherever the rest stays illegal.
+func (m *minimizer) weaken(ops []register.Op, size int) []register.Op {
+	for from := 0; from < len(ops) && m.left > 0; {
+		to := min(from+size, len(ops))
+		if strength(ops[from:to]) > 0 {
+			if try := weakenRange(ops, from, to); m.illegal(try) {
+				from = max(0, to-(len(ops)-len(try)))
+				ops = try
+				continue
+			}
+		}
+		from = to
 	}
-	return register.Normalize(ops)
+	return ops
 }

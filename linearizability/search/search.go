@@ -14,6 +14,7 @@
 //  4. A value that somebody observes later, and nobody can write again, is not left.
 //  5. Values that nobody observes are one value.
 //  6. Indeterminate operations with the same effect are counted, not told apart.
+//  7. A state that used more of them than another that is otherwise the same is not looked at.
 //
 // It may still need exponential time, and stops when the budget is used up.
 package search
@@ -82,9 +83,10 @@ type searcher struct {
 	observers []int32 // by value, determinate observers that have not taken effect
 	writers   []int32 // by value, mutators that have not taken effect
 
-	visited memo
-	steps   int64
-	best    int32 // the furthest event that was reached
+	visited   memo
+	dominated *antichains // instead of visited; nil if it does not pay
+	steps     int64
+	best      int32 // the furthest event that was reached
 }
 
 // outcome is where advancing ended.
@@ -122,6 +124,7 @@ func newSearcher(p *problem) *searcher {
 		observers: make([]int32, p.values), writers: make([]int32, p.values),
 	}
 	s.lastBlind, s.observed = -1, true
+	s.dominated = newAntichains(p.classes)
 	for i := range p.ops {
 		o := &p.ops[i]
 		if v, observes := o.Observes(); observes && !o.Maybe {
@@ -174,7 +177,7 @@ func (s *searcher) run(ctx context.Context, budget register.Budget) register.Dec
 }
 
 func (s *searcher) bytes() int64 {
-	return s.visited.bytes() + 160*int64(cap(s.frames)) + 12*int64(cap(s.log)) +
+	return s.visited.bytes() + s.dominated.bytes() + 160*int64(cap(s.frames)) + 12*int64(cap(s.log)) +
 		8*int64(cap(s.candidates)+cap(s.orderOps)) + 40*int64(len(s.ops))
 }
 
@@ -308,8 +311,18 @@ func (s *searcher) settle() outcome {
 	if s.observed {
 		flags |= 1
 	}
-	h := s.used.chain(flags, s.done[0]).chain(s.free[0], s.done[1]).chain(s.free[1], 0)
-	if !s.visited.add(h) {
+	used := s.used
+	if s.dominated != nil {
+		used = sum{}
+	}
+	h := used.chain(flags, s.done[0]).chain(s.free[0], s.done[1]).chain(s.free[1], 0)
+	isNew := false
+	if s.dominated != nil {
+		isNew = s.dominated.add(h, s.usedOf)
+	} else {
+		isNew = s.visited.add(h)
+	}
+	if !isNew {
 		return stuck
 	}
 	return open
