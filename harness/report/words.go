@@ -134,7 +134,7 @@ func (r *Report) about() string {
 	}
 	s := strings.Join(parts, " ")
 	for _, p := range []string{
-		some(len(r.Run.Nodes), "%d nodes"),
+		some(len(r.Run.Nodes), "%d "+plural(len(r.Run.Nodes), "node")),
 		some(int(r.Run.TimeLimit/time.Second), "%d s of work under faults"),
 		fmt.Sprintf("seed %d", r.Run.Seed),
 	} {
@@ -144,6 +144,13 @@ func (r *Report) about() string {
 		s += p
 	}
 	return s
+}
+
+func plural(n int, one string) string {
+	if n == 1 {
+		return one
+	}
+	return one + "s"
 }
 
 func some(n int, format string) string {
