@@ -8,7 +8,6 @@ import (
 
 // family is a kind of random histories.
 type family struct {
-	name    string
 	unique  bool // no value is written twice
 	cas     int  // percentage of mutators that are compare-and-sets
 	miss    int  // percentage of observers that are refused compare-and-sets

@@ -1,5 +1,6 @@
 // Package check holds what it means to judge a run: checkers, their verdicts, and how verdicts
-// combine. It knows histories and nothing of clusters, so that any saved history can be judged again.
+// combine. It knows histories and nothing of clusters, so that any saved history can be judged
+// again.
 //
 // Three values, never two: a run is [Valid] when every promise was put to the test and kept,
 // [Invalid] when one was broken, and [Unknown] when nobody can tell. Invalid outranks Unknown
@@ -20,14 +21,14 @@ import (
 type Validity uint8
 
 const (
-	// Unknown: it could not be decided; a reason says why.
+	// Unknown says that it could not be decided; a reason says why.
 	Unknown Validity = iota
-	// Valid: the promise was tested and kept.
+	// Valid says that the promise was tested and kept.
 	Valid
-	// Invalid: the promise was broken, and there is evidence.
+	// Invalid says that the promise was broken, and there is evidence.
 	Invalid
-	// NotObservable: what the promise is about can not be seen in this run (the system offers no
-	// trace, say). It takes no part in the overall verdict, and is never shown as a pass.
+	// NotObservable says that what the promise is about can not be seen in this run (the system
+	// offers no trace, say). It takes no part in the overall verdict, and is never shown as a pass.
 	NotObservable
 )
 

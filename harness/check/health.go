@@ -94,7 +94,7 @@ func scanLog(ctx context.Context, dir fs.FS, node string) (found []Finding, err 
 			n++
 		case errors.Is(err, bufio.ErrBufferFull):
 			begins = false
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return found, nil
 		default:
 			return found, fmt.Errorf("the log of %s could not be read to its end", node)

@@ -23,10 +23,8 @@ func unknown(property, format string, args ...any) Result {
 }
 
 // notObservable is a result about something that the run does not show.
-func notObservable(property, format string, args ...any) Result {
-	res := unknown(property, format, args...)
-	res.Validity = NotObservable
-	return res
+func notObservable(property, reason string) Result {
+	return Result{Property: property, Validity: NotObservable, Reason: reason}
 }
 
 // observation is the value of what the observer notes of a node, see FORMAT.md of the history.

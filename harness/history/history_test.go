@@ -283,7 +283,7 @@ func TestStreaming(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := r.Next(); err != io.EOF || !r.Complete() {
+	if _, err := r.Next(); !errors.Is(err, io.EOF) || !r.Complete() {
 		t.Errorf("got %v, complete %v; want the end", err, r.Complete())
 	}
 	if err := r.Close(); err != nil {

@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// Process is a logical single-threaded client. It does one operation at a time; when it can not know
-// how an operation ended, it is retired and a new process takes its place. A process is not a node.
+// Process is a logical single-threaded client. It does one operation at a time; when it can not
+// know how an operation ended, it is retired and a new process takes its place. A process is not a
+// node.
 type Process int64
 
 const (
@@ -67,14 +68,14 @@ func (p *Process) UnmarshalJSON(b []byte) error {
 type Type uint8
 
 const (
-	// Invoke: the operation begins.
+	// Invoke says that the operation begins.
 	Invoke Type = iota + 1
-	// Ok: it happened, and Value holds the answer.
+	// Ok says that it happened; Value holds the answer.
 	Ok
-	// Fail: it certainly did not happen, and never will.
+	// Fail says that it certainly did not happen, and never will.
 	Fail
-	// Info: nobody can know. It may have happened, may happen later, or never. Faults and
-	// observations also end in Info.
+	// Info says that nobody can know. It may have happened, may happen later, or never. Faults
+	// and observations also end in Info.
 	Info
 )
 

@@ -48,7 +48,7 @@ func NewReader(in io.Reader) (*Reader, error) {
 	r := &Reader{in: bufio.NewReaderSize(in, 1<<16)}
 	magic, err := r.in.Peek(4)
 	if len(magic) == 0 {
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
 		return nil, errEmpty()
@@ -125,7 +125,7 @@ func (r *Reader) All() iter.Seq2[Op, error] {
 	return func(yield func(Op, error) bool) {
 		for {
 			op, err := r.Next()
-			if err == io.EOF || !yield(op, err) || err != nil {
+			if errors.Is(err, io.EOF) || !yield(op, err) || err != nil {
 				return
 			}
 		}
@@ -134,7 +134,7 @@ func (r *Reader) All() iter.Seq2[Op, error] {
 
 func (r *Reader) readHeader() error {
 	line, whole, err := r.readLine()
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return errEmpty()
 	}
 	if err != nil {
@@ -194,7 +194,7 @@ func (r *Reader) readMark(line []byte, whole bool) error {
 	}
 	if _, _, err := r.readLine(); err == nil {
 		return errCorrupt(r.line, "there is more after the mark of the end")
-	} else if err != io.EOF {
+	} else if !errors.Is(err, io.EOF) {
 		return err
 	}
 	r.complete = true
@@ -219,8 +219,8 @@ func (r *Reader) readLine() (line []byte, whole bool, err error) {
 		case err == nil:
 			r.line++
 			return r.long[:len(r.long)-1], true, nil
-		case err == bufio.ErrBufferFull:
-		case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
+		case errors.Is(err, bufio.ErrBufferFull):
+		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 			if len(r.long) == 0 {
 				return nil, false, io.EOF
 			}

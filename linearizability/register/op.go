@@ -118,11 +118,11 @@ type Budget struct {
 type Answer uint8
 
 const (
-	// Undecided: the budget ran out, or the engine is not made for such a history.
+	// Undecided says that the budget ran out, or that the engine is not made for such a history.
 	Undecided Answer = iota
-	// Legal: there is an order in which all happened.
+	// Legal says that there is an order in which all happened.
 	Legal
-	// Illegal: there is none.
+	// Illegal says that there is none.
 	Illegal
 )
 

@@ -27,8 +27,7 @@ func final(x uint64) uint64 {
 	return x ^ x>>33
 }
 
-func (s sum) plus(o sum) sum  { return sum{s[0] + o[0], s[1] + o[1]} }
-func (s sum) minus(o sum) sum { return sum{s[0] - o[0], s[1] - o[1]} }
+func (s sum) plus(o sum) sum { return sum{s[0] + o[0], s[1] + o[1]} }
 
 // chain hashes s together with two more words.
 func (s sum) chain(a, b uint64) sum {

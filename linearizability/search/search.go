@@ -98,9 +98,9 @@ const (
 	open                    // at a return whose operation has yet to take effect
 )
 
-// Decide decides ops within budget. A state that was seen is known again by 128 bits of hash: should
-// two different ones ever agree in them, a legal history could be called illegal. Whoever must rule
-// that out has the core confirmed by other means.
+// Decide decides ops within budget. A state that was seen is known again by 128 bits of hash:
+// should two different ones ever agree in them, a legal history could be called illegal. Whoever
+// must rule that out has the core confirmed by other means.
 func Decide(
 	ctx context.Context, ops []register.Op, budget register.Budget,
 ) register.Decision {
@@ -251,14 +251,14 @@ func (s *searcher) mutate(i int32) {
 }
 
 // observe lets all open operations take effect that only observe, and can.
-func (s *searcher) observe() (any bool) {
+func (s *searcher) observe() (saw bool) {
 	for left := s.open.without(s.done); ; {
 		t := left.pop()
 		if t < 0 {
-			return any
+			return saw
 		}
 		if s.observeOne(t) {
-			any = true
+			saw = true
 		}
 	}
 }
@@ -316,16 +316,17 @@ func (s *searcher) settle() outcome {
 		used = sum{}
 	}
 	h := used.chain(flags, s.done[0]).chain(s.free[0], s.done[1]).chain(s.free[1], 0)
-	isNew := false
-	if s.dominated != nil {
+	var isNew bool
+	switch {
+	case s.dominated != nil:
 		isNew = s.dominated.add(h, s.usedOf)
-	} else {
+	default:
 		isNew = s.visited.add(h)
 	}
-	if !isNew {
-		return stuck
+	if isNew {
+		return open
 	}
-	return open
+	return stuck
 }
 
 func (s *searcher) push() {

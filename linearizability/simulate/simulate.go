@@ -46,7 +46,11 @@ type queue []event
 func (q queue) Len() int           { return len(q) }
 func (q queue) Less(i, j int) bool { return q[i].at < q[j].at }
 func (q queue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)        { *q = append(*q, x.(event)) }
+
+// Push implements [heap.Interface].
+func (q *queue) Push(x any) { *q = append(*q, x.(event)) }
+
+// Pop implements [heap.Interface].
 func (q *queue) Pop() any {
 	e := (*q)[len(*q)-1]
 	*q = (*q)[:len(*q)-1]

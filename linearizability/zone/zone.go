@@ -1,13 +1,13 @@
 // Package zone decides histories of a register in which no value is written twice, in O(n log n).
 //
 // Such a history says of each read which write it saw. The operations on one value are a cluster:
-// its writer, then its readers. A compare-and-set from a to b must follow directly on the cluster of
-// a and begins that of b, so clusters are linked to chains, and a chain is one contiguous block of
-// any linearization, in known order. Let f be the first return in a block and s its last call. Block
-// A must come before block B if and only if f(A) < s(B): if A is not before B, all of B is before
-// all of A. So the history is linearizable if and only if each block is right in itself and no two
-// blocks must each come before the other. That these pairs are enough: the relation is a Ferrers
-// relation, so a cycle in it has a chord, and a shortest cycle of three or more would need
+// its writer, then its readers. A compare-and-set from a to b must follow directly on the cluster
+// of a and begins that of b, so clusters are linked to chains, and a chain is one contiguous block
+// of any linearization, in known order. Let f be the first return in a block and s its last call.
+// Block A must come before block B if and only if f(A) < s(B): if A is not before B, all of B is
+// before all of A. So the history is linearizable if and only if each block is right in itself and
+// no two blocks must each come before the other. That these pairs are enough: the relation is a
+// Ferrers relation, so a cycle in it has a chord, and a shortest cycle of three or more would need
 // f1 ≥ s3 > f2 ≥ s1 > f3 ≥ s2 > f1.
 //
 // A block with f < s is a forward zone: its value stood from f to s. Two forward zones that overlap
@@ -74,7 +74,7 @@ type state struct {
 // anywhere.
 func Decide(ops []register.Op) register.Decision {
 	if top := topValue(ops); int(top) > 2*len(ops)+16 {
-		ops = renumber(ops, top)
+		ops = renumber(ops)
 	}
 	s := &state{ops: ops}
 	d := s.decide()
@@ -115,7 +115,7 @@ func topValue(ops []register.Op) (top register.Value) {
 }
 
 // renumber makes the numbers of values dense, for histories that were cut out of longer ones.
-func renumber(ops []register.Op, top register.Value) []register.Op {
+func renumber(ops []register.Op) []register.Op {
 	number := map[register.Value]register.Value{register.Absent: register.Absent}
 	dense := func(v register.Value) register.Value {
 		n, ok := number[v]
