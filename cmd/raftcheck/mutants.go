@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -81,7 +82,7 @@ func (m mutant) overlay(checkout, dir string) (string, error) {
 		return "", fmt.Errorf("mutant %s: %w", m.Name, err)
 	}
 	replace := map[string]string{}
-	for i, file := range files {
+	for _, file := range files {
 		original := filepath.Join(checkout, file.OldName)
 		src, err := os.ReadFile(original)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -90,15 +91,17 @@ func (m mutant) overlay(checkout, dir string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		var changed bytes.Buffer
-		if err := gitdiff.Apply(&changed, bytes.NewReader(src), file); err != nil {
-			return "", fmt.Errorf("mutant %s no longer fits %s: %w", m.Name, file.OldName, err)
+		copied := filepath.Join(dir, file.OldName)
+		if err := os.MkdirAll(filepath.Dir(copied), 0o755); err != nil {
+			return "", err
 		}
-		copied := filepath.Join(dir, fmt.Sprintf("%d-%s", i, filepath.Base(file.OldName)))
-		if err := os.WriteFile(copied, changed.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile(copied, src, 0o644); err != nil {
 			return "", err
 		}
 		replace[original] = copied
+	}
+	if err := m.apply(dir); err != nil {
+		return "", err
 	}
 	doc, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
@@ -106,6 +109,18 @@ func (m mutant) overlay(checkout, dir string) (string, error) {
 	}
 	path := filepath.Join(dir, "overlay.json")
 	return path, os.WriteFile(path, doc, 0o644)
+}
+
+// apply lets git apply the patch in dir: it finds code that has moved, which the library that reads
+// patches does not.
+func (m mutant) apply(dir string) error {
+	cmd := exec.Command("git", "apply", "--whitespace=nowarn", m.path)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GIT_CEILING_DIRECTORIES="+filepath.Dir(dir))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("mutant %s no longer fits the node: %w: %s", m.Name, err, out)
+	}
+	return nil
 }
 
 func mutantsCmd() *cobra.Command {
