@@ -213,7 +213,8 @@ func (in *interpreter) takeAll(gen generator.Generator) error {
 	}
 }
 
-// tick flushes each second, so that a killed harness leaves a history behind, and tells how it goes.
+// tick flushes each second, so that a killed harness leaves a history behind, and tells how it
+// goes.
 func (in *interpreter) tick() error {
 	now := in.now()
 	if in.progress != nil && now-in.told >= 250*time.Millisecond {

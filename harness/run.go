@@ -37,7 +37,7 @@ func Run(ctx context.Context, t *Test) (*Outcome, error) {
 	r.out.Began = r.began
 	defer func() {
 		if p := recover(); p != nil {
-			<-r.tearDown(ctx)
+			_ = <-r.tearDown(ctx) // the panic is what is told
 			panic(p)
 		}
 	}()

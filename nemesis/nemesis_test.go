@@ -3,6 +3,7 @@ package nemesis
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -122,7 +123,7 @@ func TestATimeLimitTooShortForTheFaultsIsRefusedWithWhatWouldDo(t *testing.T) {
 	w := wishes()
 	w.TimeLimit = 5 * time.Second
 	_, err := Plan(w, rand.New(rand.NewPCG(1, 2)))
-	short, ok := err.(*TooShortError)
+	short, ok := errors.AsType[*TooShortError](err)
 	if !ok {
 		t.Fatalf("got %v", err)
 	}
@@ -154,7 +155,9 @@ func TestSelectTakesNamesFamiliesAndGroups(t *testing.T) {
 		if err != nil {
 			text = err.Error()
 		}
-		if err == nil && text != c.want || err != nil && (c.want == "" || !strings.Contains(text, c.want)) {
+		right := err == nil && text == c.want ||
+			err != nil && c.want != "" && strings.Contains(text, c.want)
+		if !right {
 			t.Errorf("%v of %d nodes: got %q, want %q", c.names, c.nodes, text, c.want)
 		}
 	}

@@ -12,7 +12,8 @@ import (
 //
 //   - no error: Ok, with the answer;
 //   - an error that proves that nothing happened: Fail;
-//   - a failed operation that only reads: Fail, since whether it was carried out makes no difference;
+//   - a failed operation that only reads: Fail, since it makes no difference whether it was
+//     carried out;
 //   - everything else: Info.
 func complete(op history.Op, readOnly bool, answer any, err error) history.Op {
 	if err != nil {

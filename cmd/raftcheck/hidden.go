@@ -37,6 +37,16 @@ func failure(err error) error {
 	return exit{exitFailure, err}
 }
 
+func doctorCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "doctor", Short: "What this machine can do",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log := slog.New(slog.DiscardHandler)
+			return failure(runDoctor(cmd.Context(), cmd.OutOrStdout(), log))
+		},
+	}
+}
+
 func cleanupCmd() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{

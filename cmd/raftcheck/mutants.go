@@ -192,7 +192,7 @@ func buildMutant(cmd *cobra.Command, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // it is in the place for such things
 	overlay, err := m.overlay(checkout, dir)
 	if err != nil {
 		return "", err

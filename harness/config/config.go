@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Config is what a run was asked to do. [Default] fills it in, [Config.Validate] says what is wrong.
-// As JSON it is config.json, and the header of the history holds it.
+// Config is what a run was asked to do. [Default] fills it in, [Config.Validate] says what is
+// wrong. As JSON it is config.json, and the header of the history holds it.
 type Config struct {
 	// Nodes is the size of the cluster, from 1 to MaxNodes.
 	Nodes int `json:"nodes"`

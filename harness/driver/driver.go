@@ -1,6 +1,6 @@
-// Package driver carries out client operations: [Local] in this process, [Serve] and [Remote] as the
-// two ends of a stream, so that clients can work from inside the cluster's network while the harness
-// stays outside.
+// Package driver carries out client operations: [Local] in this process, [Serve] and [Remote] as
+// the two ends of a stream, so that clients can work from inside the cluster's network while the
+// harness stays outside.
 //
 //	harness ── Remote ══ JSON lines over the container's stdin and stdout ══ Serve ── Local ── nodes
 //

@@ -139,7 +139,8 @@ func TestAnOperationOutlivesItsTimeByNothing(t *testing.T) {
 func TestWhatWasUnderWayWhenTheDriverDiedIsIndeterminate(t *testing.T) {
 	r, _ := remote(t, time.Minute)
 	got := make(chan Done, 1)
-	go func() { got <- r.Do(t.Context(), history.Op{Process: 1, Type: history.Invoke, F: "hang", Node: "n1"}) }()
+	hang := history.Op{Process: 1, Type: history.Invoke, F: "hang", Node: "n1"}
+	go func() { got <- r.Do(t.Context(), hang) }()
 	for asked := 0; asked == 0; time.Sleep(time.Millisecond) {
 		r.mu.Lock()
 		asked = len(r.waiting)
@@ -154,7 +155,7 @@ func TestWhatWasUnderWayWhenTheDriverDiedIsIndeterminate(t *testing.T) {
 	if d := <-got; d.Op.Type != history.Info {
 		t.Errorf("got %+v", d.Op)
 	}
-	if d := r.Do(t.Context(), history.Op{Type: history.Invoke, F: "read", Node: "n1"}); d.Op.Type != history.Info {
+	if d := r.Do(t.Context(), hang); d.Op.Type != history.Info {
 		t.Errorf("after its end: %+v", d.Op)
 	}
 }

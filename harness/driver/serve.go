@@ -34,12 +34,12 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, lookup Lookup) erro
 	}
 	system, do, err := lookup(h.System, h.Workload)
 	if err != nil {
-		w.write(reply{Now: now(), Error: err.Error()})
+		w.reply(reply{Now: now(), Error: err.Error()})
 		return err
 	}
 	local := NewLocal(system, h.Nodes, do, h.Timeout, now)
 	defer local.Close()
-	w.write(reply{Now: now()})
+	w.reply(reply{Now: now()})
 
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -54,10 +54,10 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, lookup Lookup) erro
 			return fmt.Errorf("read a request: %w", err)
 		}
 		if req.Op == nil && req.Status == "" {
-			w.write(reply{ID: req.ID, Now: now()})
+			w.reply(reply{ID: req.ID, Now: now()})
 			continue
 		}
-		wg.Go(func() { w.write(answer(ctx, local, req, now)) })
+		wg.Go(func() { w.reply(answer(ctx, local, req, now)) })
 	}
 }
 
@@ -78,8 +78,7 @@ func answer(ctx context.Context, local *Local, req request, now func() time.Dura
 // statusTimeout bounds a question about a node's status. A node that is paused does not answer.
 const statusTimeout = time.Second
 
-// lineWriter writes JSON lines from any number of goroutines. What it can not write is lost; the
-// other side notices that the stream has ended.
+// lineWriter writes JSON lines from any number of goroutines.
 type lineWriter struct {
 	mu  sync.Mutex // guards enc
 	enc *json.Encoder
@@ -90,3 +89,7 @@ func (w *lineWriter) write(v any) error {
 	defer w.mu.Unlock()
 	return w.enc.Encode(v)
 }
+
+// reply writes for the driver: what it can not write is lost, and the other side notices that the
+// stream has ended.
+func (w *lineWriter) reply(r reply) { _ = w.write(r) }

@@ -91,9 +91,8 @@ type memory struct {
 	down   bool
 	logDir string
 
-	term    uint64
-	leader  *node
-	applied uint64
+	term   uint64
+	leader *node
 }
 
 // node is one member. Its data is what it has heard of; the leader's is what counts.

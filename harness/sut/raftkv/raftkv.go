@@ -21,6 +21,9 @@ import (
 // clientPort is where a node serves clients.
 const clientPort = 7000
 
+// dataDir is where a node keeps its data.
+const dataDir = "/data"
+
 // dialTimeout is shorter than any operation may take, so that a node which does not even accept a
 // connection gives a definite error.
 const dialTimeout = 500 * time.Millisecond
@@ -44,8 +47,10 @@ func (System) Command(self sut.Node, all []sut.Node) sut.Command {
 		peers[i] = string(n.ID) + "=" + n.Addr.String()
 	}
 	return sut.Command{
-		Args:    []string{"--id", string(self.ID), "--peers", strings.Join(peers, ","), "--data", "/data"},
-		DataDir: "/data",
+		Args: []string{
+			"--id", string(self.ID), "--peers", strings.Join(peers, ","), "--data", dataDir,
+		},
+		DataDir: dataDir,
 	}
 }
 
