@@ -1,6 +1,9 @@
 package kv
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"unsafe"
+)
 
 func appendString(dst []byte, s string) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(s)))
@@ -11,6 +14,8 @@ func appendString(dst []byte, s string) []byte {
 type decoder struct {
 	data []byte
 	bad  bool
+	// borrow makes strings that point into data, which then must not change while they live.
+	borrow bool
 }
 
 func (d *decoder) byte() byte {
@@ -60,7 +65,10 @@ func (d *decoder) string() string {
 		d.bad, d.data = true, nil
 		return ""
 	}
-	s := string(d.data[:n])
+	b := d.data[:n]
 	d.data = d.data[n:]
-	return s
+	if d.borrow {
+		return unsafe.String(unsafe.SliceData(b), len(b))
+	}
+	return string(b)
 }

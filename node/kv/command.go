@@ -232,9 +232,19 @@ func (c *Command) Encode() []byte {
 	return c.Append(make([]byte, 0, overhead+len(c.Key)+len(c.Value)+len(c.Old)))
 }
 
+// Check decodes and validates a command that comes from outside, without keeping anything of it.
+func Check(data []byte) error {
+	c, err := decode(decoder{data: data, borrow: true})
+	if err != nil {
+		return err
+	}
+	return c.Validate()
+}
+
 // Decode reads what Encode wrote.
-func Decode(data []byte) (Command, error) {
-	d := decoder{data: data}
+func Decode(data []byte) (Command, error) { return decode(decoder{data: data}) }
+
+func decode(d decoder) (Command, error) {
 	c := Command{Op: Op(d.byte())}
 	flags := d.byte()
 	c.OldAbsent = flags&flagOldAbsent != 0

@@ -96,12 +96,13 @@ func (s *session) append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(s.replies)))
 	for _, r := range s.replies {
 		dst = binary.AppendUvarint(dst, r.seq)
-		dst = r.append(dst)
+		dst = r.Append(dst)
 	}
 	return dst
 }
 
-func (r *Result) append(dst []byte) []byte {
+// Append encodes a result behind dst; [DecodeResult] reads it back.
+func (r *Result) Append(dst []byte) []byte {
 	dst = appendString(dst, string(r.Code))
 	var flags byte
 	if r.Done {
@@ -115,7 +116,7 @@ func (r *Result) append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, r.Version)
 	dst = binary.AppendUvarint(dst, uint64(len(r.Steps)))
 	for i := range r.Steps {
-		dst = r.Steps[i].append(dst)
+		dst = r.Steps[i].Append(dst)
 	}
 	return dst
 }
@@ -153,6 +154,32 @@ func Restore(r io.Reader) (*Machine, error) {
 		return nil, fmt.Errorf("%w: digest %016x, it should be %016x", ErrSnapshot, m.digest, want)
 	}
 	return m, nil
+}
+
+// DecodeResult reads what [Result.Append] wrote.
+func DecodeResult(data []byte) (Result, error) {
+	d := decoder{data: data}
+	r := d.result(0)
+	if d.bad || len(d.data) > 0 {
+		return Result{}, fmt.Errorf("%w: malformed result", ErrBadCommand)
+	}
+	return r, nil
+}
+
+func (d *decoder) result(depth int) Result {
+	r := Result{Code: Code(d.string())}
+	flags := d.byte()
+	r.Done, r.Found = flags&1 != 0, flags&2 != 0
+	r.Value, r.Version = d.string(), d.uvarint()
+	n := d.count(4)
+	if depth > 0 && n > 0 {
+		d.bad = true
+		return r
+	}
+	for range n {
+		r.Steps = append(r.Steps, d.result(depth+1))
+	}
+	return r
 }
 
 // source reads the values of a snapshot; after the first error it yields zeros.

@@ -183,7 +183,7 @@ func (a *applier) applyEntries(j *applyJob) {
 		result := a.machine.Apply(uint64(e.Index), e.Data)
 		if len(writes) > 0 && writes[0].index == e.Index {
 			a.metrics.writes.Add(1)
-			writes[0].done <- answer{Result: result, index: e.Index}
+			writes[0].to.answer(writes[0].id, answer{Result: result, index: e.Index})
 			writes = writes[1:]
 		}
 	}

@@ -64,31 +64,18 @@ func (in *inbox) setApplied(i raft.Index) {
 	signal(in.wake)
 }
 
-// addWrite queues a write, or says why not; then it has not been queued.
-func (in *inbox) addWrite(w *write) *Error {
+// addRequests queues writes and reads, or says why not; then none of them has been queued.
+func (in *inbox) addRequests(writes []*write, reads []*read) *Error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.closed {
 		return errStopping()
 	}
-	if len(in.writes) >= maxQueued {
+	if len(in.writes)+len(writes) > maxQueued || len(in.reads)+len(reads) > maxQueued {
 		return errOverloaded()
 	}
-	in.writes = append(in.writes, w)
-	signal(in.wake)
-	return nil
-}
-
-func (in *inbox) addRead(r *read) *Error {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if in.closed {
-		return errStopping()
-	}
-	if len(in.reads) >= maxQueued {
-		return errOverloaded()
-	}
-	in.reads = append(in.reads, r)
+	in.writes = append(in.writes, writes...)
+	in.reads = append(in.reads, reads...)
 	signal(in.wake)
 	return nil
 }
@@ -125,12 +112,25 @@ func (in *inbox) close() {
 // maxQueued bounds how many requests wait for the loop, of each kind.
 const maxQueued = 16 << 10
 
-// write is a command on its way. Its answer comes once, on done.
+// answerer takes the answer to a request of the id that it gave it, once. It must not block.
+type answerer interface {
+	answer(id uint64, a answer)
+}
+
+// waiter is the answerer of somebody who waits for one answer; its capacity is 1.
+type waiter chan answer
+
+func newWaiter() waiter { return make(waiter, 1) }
+
+func (w waiter) answer(_ uint64, a answer) { w <- a }
+
+// write is a command on its way.
 type write struct {
 	data  []byte
 	term  raft.Term
 	state atomic.Int32
-	done  chan answer // of capacity 1
+	id    uint64
+	to    answerer
 }
 
 // answer is the result of a command or read, or why there is none.
@@ -150,12 +150,10 @@ const (
 	stateAbandoned
 )
 
-func newWrite(data []byte) *write { return &write{data: data, done: make(chan answer, 1)} }
-
 func (w *write) take() bool    { return w.state.CompareAndSwap(stateQueued, stateTaken) }
 func (w *write) abandon() bool { return w.state.CompareAndSwap(stateQueued, stateAbandoned) }
 
-func (w *write) fail(err *Error) { w.done <- answer{err: err} }
+func (w *write) fail(err *Error) { w.to.answer(w.id, answer{err: err}) }
 
 // read is a read on its way: of a key, or of a range if limit is not zero.
 type read struct {
@@ -163,10 +161,11 @@ type read struct {
 	prefix string
 	start  string
 	limit  int
-	done   chan answer // of capacity 1
+	id     uint64
+	to     answerer
 }
 
-func (r *read) fail(err *Error) { r.done <- answer{err: err} }
+func (r *read) fail(err *Error) { r.to.answer(r.id, answer{err: err}) }
 
 // serve answers the read from the state.
 func (r *read) serve(m *kv.Machine) {
@@ -177,5 +176,5 @@ func (r *read) serve(m *kv.Machine) {
 		item, found := m.Get(r.key)
 		a.Result = kv.Result{Done: true, Found: found, Value: item.Value, Version: item.Version}
 	}
-	r.done <- a
+	r.to.answer(r.id, a)
 }

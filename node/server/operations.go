@@ -248,7 +248,7 @@ func (s *Server) serveGet(w http.ResponseWriter, r *http.Request) {
 	var a answer
 	switch req.Mode {
 	case "", modeLinearizable, modeStale:
-		a = s.read(&read{key: key, done: make(chan answer, 1)}, req.Mode == modeStale, timeout)
+		a = s.read(read{key: key}, req.Mode == modeStale, timeout)
 	case modeLog:
 		if a = s.write(c, timeout); a.err != nil {
 			a.err.Definite = true // a read has no effect
@@ -286,7 +286,7 @@ func (s *Server) serveList(w http.ResponseWriter, r *http.Request) {
 		s.writeError(w, e)
 		return
 	}
-	a := s.read(&read{prefix: req.Prefix, start: req.Start, limit: limit, done: make(chan answer, 1)},
+	a := s.read(read{prefix: req.Prefix, start: req.Start, limit: limit},
 		req.Mode == modeStale, timeout)
 	if a.err != nil {
 		s.writeError(w, a.err)

@@ -44,6 +44,7 @@ type Server struct {
 	store     *snapshot.Store
 	snapshots *snapshots
 	http      *http.Server
+	split     *splitter
 	metrics   metrics
 
 	wg       sync.WaitGroup
@@ -217,8 +218,10 @@ func (s *Server) assemble(node *raft.Node, machine *kv.Machine, start time.Time)
 	s.wg.Go(s.disk.run)
 	s.wg.Go(s.applier.run)
 	s.wg.Go(s.loop.run)
+	s.split = newSplitter(s.listeners.client, s.servePipe)
+	s.wg.Go(s.split.run)
 	s.wg.Go(func() {
-		if err := s.http.Serve(s.listeners.client); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(s.split); !errors.Is(err, http.ErrServerClosed) {
 			s.fail(fmt.Errorf("serve clients: %w", err))
 		}
 	})
@@ -247,14 +250,15 @@ func (s *Server) Err() error {
 // write takes a command through the log and waits for its result. What the state machine refused
 // comes back as an error, like everything else that went wrong.
 func (s *Server) write(c kv.Command, timeout time.Duration) answer {
-	w := newWrite(c.Encode())
-	if err := s.inbox.addWrite(w); err != nil {
+	done := newWaiter()
+	w := &write{data: c.Encode(), to: done}
+	if err := s.inbox.addRequests([]*write{w}, nil); err != nil {
 		return answer{err: err}
 	}
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
-	case a := <-w.done:
+	case a := <-done:
 		if a.err == nil {
 			a.err = resultError(a.Result)
 		}
@@ -265,20 +269,28 @@ func (s *Server) write(c kv.Command, timeout time.Duration) answer {
 }
 
 // read reads from the state machine, linearizably or, if stale, as it is.
-func (s *Server) read(r *read, stale bool, timeout time.Duration) answer {
-	if stale {
-		s.applier.add(applyJob{reads: []readJob{{0, []*read{r}}}})
-	} else if err := s.inbox.addRead(r); err != nil {
+func (s *Server) read(r read, stale bool, timeout time.Duration) answer {
+	done := newWaiter()
+	r.to = done
+	if err := s.submitRead(&r, stale); err != nil {
 		return answer{err: err}
 	}
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
-	case a := <-r.done:
+	case a := <-done:
 		return a
 	case <-timer.C:
 		return answer{err: errReadAborted()}
 	}
+}
+
+func (s *Server) submitRead(r *read, stale bool) *Error {
+	if stale {
+		s.applier.add(applyJob{reads: []readJob{{0, []*read{r}}}})
+		return nil
+	}
+	return s.inbox.addRequests(nil, []*read{r})
 }
 
 // Stop ends the node in good order: requests under way are answered as long as ctx allows, new ones
@@ -312,6 +324,7 @@ func (s *Server) end(closeLog func() error) error {
 	s.applier.close()
 	s.tracer.add([]raft.Event{{Kind: "stop"}})
 	s.tracer.close()
+	s.split.closePipes()
 	err := errors.Join(s.transport.Close(), closeLog())
 	s.wg.Wait()
 	return err
