@@ -6,8 +6,8 @@ import (
 	"github.com/raftcheck/raftcheck/harness/history"
 )
 
-// call is a client's operation: where it begins and ends in the history. It is kept small, since
-// there may be a million of them.
+// call is a client's operation: where it begins and ends in the history, and from when to when
+// somebody waited for it. It is kept small, since there may be a million of them.
 type call struct {
 	// invoke and done are positions in the history; done is -1 for an operation that is open at
 	// the end.
@@ -16,33 +16,25 @@ type call struct {
 	outcome      history.Type
 }
 
-// pair puts the two ends of each client operation together, in order of invocation. What is open
-// at the end is info until the end. A completion without an invocation is left out.
+// pair puts the two ends of each client operation together, in order of invocation. Somebody waits
+// for what is open at the end until the end. A history whose operations can not be paired has none:
+// what would be counted in it would mean nothing, and its checkers tell what is wrong with it.
 func pair(h *history.History) []call {
-	var calls []call
+	pairs, err := h.Calls()
+	if err != nil {
+		return nil
+	}
 	end := lastTime(h)
-	open := map[history.Process]int{}
-	for i := range h.Ops {
-		op := &h.Ops[i]
-		if !op.Process.IsClient() {
-			continue
+	calls := make([]call, len(pairs))
+	for i, c := range pairs {
+		to := c.To
+		switch {
+		case c.Done < 0:
+			to = end
+		case c.Outcome == history.Info:
+			to = h.Ops[c.Done].Time
 		}
-		if op.Type == history.Invoke {
-			open[op.Process] = len(calls)
-			calls = append(calls, call{
-				invoke: i, done: -1, from: op.Time, to: end, outcome: history.Info})
-			continue
-		}
-		at, ok := open[op.Process]
-		if !ok {
-			continue
-		}
-		delete(open, op.Process)
-		c := &calls[at]
-		c.done, c.outcome, c.to = i, op.Type, max(op.Time, c.from)
-		if op.Start > c.from && op.Start <= c.to {
-			c.from = op.Start
-		}
+		calls[i] = call{c.Invoke, c.Done, c.From, to, c.Outcome}
 	}
 	return calls
 }

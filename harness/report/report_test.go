@@ -221,12 +221,25 @@ func TestFiguresCountEachOperationOnce(t *testing.T) {
 	h := &history.History{Ops: []history.Op{
 		op(0, history.Invoke, 0), op(1, history.Invoke, 0), op(0, history.Ok, 10),
 		op(0, history.Invoke, 10), op(1, history.Fail, 12), op(0, history.Info, 20),
-		op(2, history.Invoke, 20), op(3, history.Ok, 30), // one open, one from nowhere
+		op(2, history.Invoke, 20), op(history.Observer, history.Info, 30), // one is open
 	}}
 	got := report.Build(report.Input{History: h}).Figures.Total
 	want := report.Count{Ok: 1, Fail: 1, Info: 2, P50: ms(10), P95: ms(10), P99: ms(10), Max: ms(10)}
 	if d := cmp.Diff(got, want); d != "" {
 		t.Errorf("(-got +want)\n%s", d)
+	}
+}
+
+func TestAHistoryThatCanNotBePairedStillHasAReport(t *testing.T) {
+	h := &history.History{Ops: []history.Op{op(0, history.Invoke, 0), op(1, history.Ok, 10)}}
+	in := report.Input{History: h, Why: "operation 1 ends what nobody began"}
+	if got := report.Build(in).Figures.Total.All(); got != 0 {
+		t.Errorf("got %d operations of a history that means nothing", got)
+	}
+	for ext, write := range renderings {
+		if len(render(t, in, write)) == 0 {
+			t.Errorf("%s is empty", ext)
+		}
 	}
 }
 
