@@ -38,10 +38,11 @@ func New(now Time, opts Options, from Restored) (*Node, error) {
 // the snapshot was installed over them, and the crash came before they were discarded. That they
 // are is asked for again, and also without entries, so that the next one finds its place.
 func (n *Node) restoreLog(entries []Entry) {
-	n.log.reset(n.snap)
+	snap := n.snap
+	n.log.reset(snap)
 	if len(entries) == 0 {
-		if n.snap.Index > 0 {
-			n.out.reset = &n.snap
+		if snap.Index > 0 {
+			n.out.reset = &snap
 		}
 		return
 	}
@@ -60,7 +61,7 @@ func (n *Node) restoreLog(entries []Entry) {
 		n.log = l
 		return
 	}
-	n.out.reset = &n.snap
+	n.out.reset = &snap
 }
 
 // restoreMembers rebuilds the history of configurations.

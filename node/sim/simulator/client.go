@@ -54,29 +54,43 @@ func (w *World) clientStep(i int) {
 
 func (w *World) anyNode() raft.ID { return raft.ID(1 + w.rng.IntN(len(w.nodes))) }
 
-// invoke hands a client's operation to a node.
+// invoke hands a client's operation to a node. A paused one finds it when it goes on.
 func (w *World) invoke(i int) {
 	c := &w.clients[i]
 	p := w.process(c.node)
-	if p.core == nil || p.paused {
+	switch {
+	case p.core == nil:
 		w.refused(i, 0)
+	case p.paused:
+		p.queued = append(p.queued, event{kind: evInvoke, arg: uint32(i), life: c.seq})
+	default:
+		w.request(p, i, c.seq)
+	}
+}
+
+// request is a client's operation reaching a node, unless the client has gone on to another.
+func (w *World) request(p *process, i int, seq uint32) {
+	c := &w.clients[i]
+	if !c.busy || c.seq != seq {
 		return
 	}
-	if !c.write {
-		if p.core.Read(p.local(), uint64(i)<<32|uint64(c.seq)) != nil {
-			w.refused(i, p.core.Leader())
-			return
+	var err error
+	if c.write {
+		var first raft.Index
+		var term raft.Term
+		cmd := command{uint32(i), seq, c.key}
+		first, term, err = p.core.Propose(p.local(), [][]byte{cmd.encode()})
+		if err == nil {
+			p.forgetFrom(first)
+			p.asked = append(p.asked, clientWrite{first, term, i, seq})
 		}
-		p.input()
-		return
+	} else {
+		err = p.core.Read(p.local(), uint64(i)<<32|uint64(seq))
 	}
-	cmd := command{uint32(i), c.seq, c.key}
-	first, term, err := p.core.Propose(p.local(), [][]byte{cmd.encode()})
 	if err != nil {
 		w.refused(i, p.core.Leader())
 		return
 	}
-	p.asked = append(p.asked, clientWrite{first, term, i, c.seq})
 	p.input()
 }
 

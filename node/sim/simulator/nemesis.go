@@ -218,7 +218,8 @@ func (w *World) drawMembers() raft.Config {
 	return c
 }
 
-// calmDown ends all faults; from here on the cluster must recover.
+// calmDown ends all faults; from here on the cluster must recover, perhaps without those nodes
+// that it can do without.
 func (w *World) calmDown() {
 	w.calm = true
 	for i := range w.faults {
@@ -226,14 +227,37 @@ func (w *World) calmDown() {
 			w.heal(i)
 		}
 	}
+	if w.plan.StayDown {
+		for _, i := range w.rng.Perm(len(w.nodes)) {
+			w.maybeRetire(w.nodes[i])
+		}
+	}
 	for _, p := range w.nodes {
 		switch {
+		case p.retired:
+			p.crash()
 		case p.core == nil:
 			w.schedule(p, evStart, 0, 0)
 		case p.paused:
 			w.schedule(p, evResume, 0, 0)
 		}
 	}
+}
+
+// maybeRetire takes a node down for good, if whatever membership anybody believes in can still
+// decide without it.
+func (w *World) maybeRetire(p *process) {
+	p.retired = true
+	alive := func(id raft.ID) bool { return !w.process(id).retired }
+	for _, q := range w.nodes {
+		for i := range q.mirror.configs {
+			if c := &q.mirror.configs[i].config; len(c.Voters) > 0 && !quorum(c, alive) {
+				p.retired = false
+				return
+			}
+		}
+	}
+	w.trace(p, "stays down", "")
 }
 
 // checkRecovered checks liveness: after calm has reigned for a while, every client is served and
@@ -259,6 +283,9 @@ func (w *World) checkRecovered() {
 	}
 	for _, id := range config.Members() {
 		p := w.process(id)
+		if p.retired {
+			continue
+		}
 		if w.plan.Raft.MaxBatchBytes < 1000 && p.machine.applied > p.atQuiet {
 			continue // an entry a message, and those overtake each other: slow, but it goes on
 		}

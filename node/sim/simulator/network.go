@@ -75,7 +75,7 @@ func (w *World) deliver(e *event) {
 		return
 	}
 	m := w.slab.take(e.arg)
-	if p.core == nil || w.cut(m.From, m.To) {
+	if p.core == nil || !w.plan.LateArrival && w.cut(m.From, m.To) {
 		return
 	}
 	if w.log != nil {

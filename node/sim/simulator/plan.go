@@ -49,28 +49,91 @@ type Plan struct {
 	FaultLength raft.Time // their longest duration
 	React       int       // how often a protocol event provokes a fault at once
 	FastRestart bool      // crashed nodes are back within 20 ms
+	StayDown    bool      // some that are not needed stay down for good
+	DeadSpares  bool      // the nodes that are to be added never run
+	LateArrival bool      // what was sent before a cut still arrives
 	AdminEvery  raft.Time // mean time between membership changes and transfers; 0 for none
 }
 
-// Draw makes the plan of a seed.
+// Draw makes the plan of a seed. About half of the seeds mix everything; the others lean
+// towards what certain mistakes need before they show.
 func Draw(rng *rand.Rand) Plan {
-	p := Plan{Duration: 12 * second, Settle: 15 * second, Timeout: second}
+	p := Plan{Duration: 12 * second, Settle: 15 * second}
 	p.Nodes = pick(rng, 3, 3, 3, 3, 5, 5, 5, 4, 2, 1)
 	p.drawRaft(rng)
 	p.drawWorld(rng)
-	p.Clients = 1 + rng.IntN(6)
+	p.drawLoad(rng)
+	p.FaultEvery = pick[raft.Time](rng, 150, 400, 1000, 3000) * millisecond
+	p.FaultLength = pick[raft.Time](rng, 100, 500, 1500, 4000) * millisecond
+	p.React = pick(rng, 0, 0, 50, 200, 500)
+	p.FastRestart = chance(rng, 300)
+	p.StayDown = chance(rng, 400)
+	if chance(rng, 450) {
+		p.drawMembership(rng)
+	}
+	if chance(rng, 250) {
+		p.leanToReads(rng)
+	}
+	if chance(rng, 200) {
+		p.leanToElections(rng)
+	}
+	if chance(rng, 200) {
+		p.leanToMembership(rng)
+	}
+	if p.AdminEvery > 0 {
+		p.StayDown = false // a change that is under way may need everybody
+		p.DeadSpares = chance(rng, 250)
+	}
+	return p
+}
+
+func (p *Plan) drawLoad(rng *rand.Rand) {
+	p.Clients = pick(rng, 1, 2, 4, 8, 16)
 	p.Think = pick[raft.Time](rng, 2, 10, 30, 100) * millisecond
 	p.ReadPct = pick(rng, 10, 40, 60)
 	p.FollowerPct = pick(rng, 0, 20, 60)
-	p.FaultEvery = pick[raft.Time](rng, 150, 400, 1000, 3000) * millisecond
-	p.FaultLength = pick[raft.Time](rng, 100, 500, 1500) * millisecond
-	p.React = pick(rng, 0, 0, 50, 200, 500)
-	p.FastRestart = chance(rng, 300)
-	if chance(rng, 450) {
-		p.AdminEvery = pick[raft.Time](rng, 200, 500, 2000) * millisecond
-		p.Spares = rng.IntN(4)
-	}
-	return p
+	p.Timeout = pick[raft.Time](rng, 50, 200, 1000) * millisecond
+}
+
+func (p *Plan) drawMembership(rng *rand.Rand) {
+	p.AdminEvery = pick[raft.Time](rng, 200, 500, 2000) * millisecond
+	p.Spares = rng.IntN(4)
+}
+
+// leanToReads: stale reads need a leader that was replaced without noticing, somebody who still
+// asks it, and somebody else who has written meanwhile.
+func (p *Plan) leanToReads(rng *rand.Rand) {
+	p.Clients, p.ReadPct, p.FollowerPct = 16, 70, 60
+	p.Think = pick[raft.Time](rng, 2, 10) * millisecond
+	p.Timeout = pick[raft.Time](rng, 50, 1000) * millisecond
+	p.LongPerMille = pick(rng, 30, 300)
+	p.FaultLength = pick[raft.Time](rng, 500, 1500) * millisecond
+	p.DriftPPM = pick(rng, 0, 400_000)
+	p.Raft.NoCheckQuorum = chance(rng, 600)
+	p.Raft.NoPreVote = chance(rng, 500)
+	p.Raft.Heartbeat = 10 * millisecond
+	p.Raft.ElectionTimeout = pick[raft.Time](rng, 20, 60) * millisecond
+}
+
+// leanToElections: many short terms and quick restarts, so that votes, requests and grants of one
+// term meet the next.
+func (p *Plan) leanToElections(rng *rand.Rand) {
+	p.Raft.NoPreVote = true
+	p.Raft.Heartbeat = 10 * millisecond
+	p.Raft.ElectionTimeout = 20 * millisecond
+	p.LongDelay = pick[raft.Time](rng, 20, 200) * millisecond
+	p.LongPerMille = pick(rng, 50, 300)
+	p.DupPerMille = pick(rng, 0, 100)
+	p.React = pick(rng, 50, 200)
+	p.FastRestart = true
+}
+
+// leanToMembership: changes all the time, among many nodes.
+func (p *Plan) leanToMembership(rng *rand.Rand) {
+	p.AdminEvery = pick[raft.Time](rng, 50, 200) * millisecond
+	p.Spares = 2 + rng.IntN(3)
+	p.FaultEvery = pick[raft.Time](rng, 400, 1000) * millisecond
+	p.SnapEvery = pick(rng, 0, 5, 20)
 }
 
 func (p *Plan) drawRaft(rng *rand.Rand) {
@@ -94,6 +157,7 @@ func (p *Plan) drawWorld(rng *rand.Rand) {
 	p.LossPerMille = pick(rng, 0, 0, 10, 50)
 	p.DupPerMille = pick(rng, 0, 0, 30, 100)
 	p.FIFO = chance(rng, 300)
+	p.LateArrival = chance(rng, 500)
 	p.Sync = pick[raft.Time](rng, 50, 200, 1000) * microsecond
 	p.SyncJitter = pick[raft.Time](rng, 50, 1000, 10000) * microsecond
 	p.Stall = pick[raft.Time](rng, 10, 100, 500) * millisecond

@@ -40,6 +40,7 @@ type process struct {
 	commits raft.Index // how far it commits, as its events tell
 	inForce raft.Config
 	joined  bool       // belongs to the first members
+	retired bool       // stays down for good
 	atQuiet raft.Index // what it had applied when the clients stopped
 }
 
@@ -278,6 +279,15 @@ func (p *process) answerWrite(e *raft.Entry, version raft.Index) {
 		k++
 	}
 	p.asked = slices.Delete(p.asked, 0, k)
+}
+
+// forgetFrom drops the proposals from index i on: they were made in a former term and have been
+// truncated since.
+func (p *process) forgetFrom(i raft.Index) {
+	for k := len(p.asked) - 1; k >= 0 && p.asked[k].index >= i; k-- {
+		p.w.undecided(p.asked[k].client, p.asked[k].seq)
+		p.asked = p.asked[:k]
+	}
 }
 
 func (p *process) readDone(r raft.ReadDone) {

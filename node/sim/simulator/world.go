@@ -24,6 +24,9 @@ import (
 	"github.com/raftcheck/raftcheck/node/raft"
 )
 
+// maxEvents is far more than any healthy run needs.
+const maxEvents = 2_000_000
+
 // World is one run.
 type World struct {
 	plan  Plan
@@ -129,10 +132,13 @@ func (w *World) setUp() {
 	w.net.init(total)
 	for i := range total {
 		p := &process{w: w, id: raft.ID(i + 1), joined: i < w.plan.Nodes}
+		p.retired = w.plan.DeadSpares && !p.joined
 		w.nodes = append(w.nodes, p)
 	}
 	for _, p := range w.nodes {
-		p.start()
+		if !p.retired {
+			p.start()
+		}
 	}
 	w.clients = make([]client, min(w.plan.Clients, maxClients))
 	for i := range w.clients {
@@ -175,7 +181,9 @@ func (w *World) runUntil(end raft.Time) {
 	for len(w.queue.heap) > 0 && w.queue.heap[0].at <= end && !w.failed() {
 		e := w.queue.pop()
 		w.now = e.at
-		w.stats.Events++
+		if w.stats.Events++; w.stats.Events > maxEvents {
+			w.fail("storm", "%d events in %s: messages breed messages", w.stats.Events, show(w.now))
+		}
 		w.digest = mix(w.digest, uint64(e.at)<<8^uint64(e.kind)<<56^uint64(e.node)<<48^uint64(e.arg))
 		w.happen(&e)
 	}
@@ -195,7 +203,7 @@ func (w *World) happen(e *event) {
 	case evDeliver:
 		w.deliver(e)
 	case evStart:
-		if p := w.nodes[e.node-1]; p.core == nil && p.life == e.life {
+		if p := w.nodes[e.node-1]; p.core == nil && p.life == e.life && !p.retired {
 			w.trace(p, "restart", "")
 			p.start()
 		}
@@ -238,15 +246,23 @@ func (p *process) resume() {
 	p.paused = false
 	queued := p.queued
 	p.queued = nil
+	if p.w.rng.IntN(2) == 0 { // timers, messages and requests are waiting side by side
+		p.w.rng.Shuffle(len(queued), func(i, k int) { queued[i], queued[k] = queued[k], queued[i] })
+	}
 	for i := range queued {
 		if p.paused || p.core == nil {
 			p.queued = append(p.queued, queued[i])
 			continue
 		}
-		if e := &queued[i]; e.kind == evDeliver {
+		switch e := &queued[i]; e.kind {
+		case evDeliver:
 			p.w.deliver(e)
-		} else {
-			p.happen(e)
+		case evInvoke:
+			p.w.request(p, int(e.arg), e.life)
+		default:
+			if e.life == p.life {
+				p.happen(e)
+			}
 		}
 	}
 }
