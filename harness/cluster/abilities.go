@@ -82,3 +82,24 @@ type Shaper interface {
 	// Shaped counts what went over each link that ever was shaped.
 	Shaped(ctx context.Context) (map[sut.NodeID]LinkCount, error)
 }
+
+// Skew says how a clock goes.
+type Skew struct {
+	// Offset is by how much it is ahead, at once. A wall clock is set to true time and Offset; a
+	// monotonic one leaps ahead by it, and never goes back.
+	Offset time.Duration
+	// Rate is how fast it goes from then on; 0 means 1, which is right.
+	Rate float64
+}
+
+// ClockSkewer sets the clocks that a node's processes read. Nothing else sees other clocks, and a
+// process that is started later has right ones.
+type ClockSkewer interface {
+	// SkewClocks replaces the skews of both clocks. One that is nil is right: the wall clock shows
+	// true time, the monotonic clock goes at true speed from where it stands. A skew that this
+	// program could not stand is refused by name; only static Go programs stand a monotonic one.
+	SkewClocks(ctx context.Context, wall, monotonic *Skew) error
+	// ReadClocks has the processes read their own clocks, and says by how much the first one's
+	// are ahead of true time.
+	ReadClocks(ctx context.Context) (wall, monotonic time.Duration, err error)
+}

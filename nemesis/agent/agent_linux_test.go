@@ -33,6 +33,8 @@ func TestMain(m *testing.M) {
 		err = runPod()
 	case "victim":
 		err = runVictim()
+	case "clock":
+		err = clockRole(os.Stdin, os.Stdout)
 	case "leaf":
 		select {}
 	case "orphan":

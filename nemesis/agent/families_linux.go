@@ -10,7 +10,8 @@ import (
 
 // newFamilies lists every family of faults. None touches the system before its first op.
 func newFamilies() []family {
-	return []family{&processes{self: os.Getpid()}, &firewall{}, &resetter{}, &shaper{}}
+	p := &processes{self: os.Getpid()}
+	return []family{p, &firewall{}, &resetter{}, &shaper{}, &clocks{processes: p}}
 }
 
 func hello() wire.Hello {

@@ -49,7 +49,7 @@ func Run(t *testing.T, cfg Config) {
 		{"DiesAtBoot", testDiesAtBoot},
 		// Abilities that a host may have.
 		{"CutData", testCutData}, {"CutClients", testCutClients}, {"Reset", testReset},
-		{"Shape", testShape}, {"Freeze", testFreeze},
+		{"Shape", testShape}, {"Freeze", testFreeze}, {"Clocks", testClocks},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, cfg) })
 	}

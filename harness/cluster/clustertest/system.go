@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/raftcheck/raftcheck/harness/cluster"
 	"github.com/raftcheck/raftcheck/harness/sut"
@@ -59,6 +60,8 @@ type Look struct {
 	ID    sut.NodeID            `json:"id"`
 	Boot  int                   `json:"boot"`
 	Line  int                   `json:"line"`
+	Wall  int64                 `json:"wall"`
+	Mono  time.Duration         `json:"mono"`
 	Recv  map[sut.NodeID]uint64 `json:"recv"`
 	Acked map[sut.NodeID]uint64 `json:"acked"`
 	Dials map[sut.NodeID]uint64 `json:"dials"`

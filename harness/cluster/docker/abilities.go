@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -22,6 +23,7 @@ var (
 	_ cluster.Resetter     = (*pod)(nil)
 	_ cluster.Shaper       = (*pod)(nil)
 	_ cluster.Freezer      = (*pod)(nil)
+	_ cluster.ClockSkewer  = (*pod)(nil)
 )
 
 // unable marks an error of the agent that says that something can not be done here.
@@ -201,4 +203,29 @@ func (p *pod) isFrozen() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.frozen
+}
+
+// SkewClocks implements [cluster.ClockSkewer].
+func (p *pod) SkewClocks(ctx context.Context, wall, monotonic *cluster.Skew) error {
+	if p.isFrozen() && (wall != nil || monotonic != nil) {
+		return fmt.Errorf("skew clocks of %s: it is frozen", p.node.ID)
+	}
+	args := wire.SkewArgs{Realtime: (*wire.Skew)(wall), Monotonic: (*wire.Skew)(monotonic)}
+	if _, err := p.agent.Skew(ctx, args); err != nil {
+		return fmt.Errorf("skew clocks of %s: %w", p.node.ID, unable(err))
+	}
+	return nil
+}
+
+// ReadClocks implements [cluster.ClockSkewer].
+func (p *pod) ReadClocks(ctx context.Context) (wall, monotonic time.Duration, err error) {
+	res, err := p.agent.Clocks(ctx)
+	if err != nil {
+		return 0, 0, fmt.Errorf("read clocks of %s: %w", p.node.ID, unable(err))
+	}
+	if len(res.Processes) == 0 {
+		return 0, 0, fmt.Errorf("read clocks of %s: it has no process", p.node.ID)
+	}
+	first := res.Processes[0]
+	return first.Realtime, first.Monotonic, nil
 }

@@ -216,3 +216,17 @@ func (c *Client) Reset(ctx context.Context, peers []netip.Addr) (ResetResult, er
 	err := c.Call(ctx, OpReset, ResetArgs{Peers: peers}, &res)
 	return res, err
 }
+
+// Skew replaces the skews of the node's clocks.
+func (c *Client) Skew(ctx context.Context, args SkewArgs) (ClocksResult, error) {
+	var res ClocksResult
+	err := c.Call(ctx, OpSkew, args, &res)
+	return res, err
+}
+
+// Clocks has the node's processes read their clocks.
+func (c *Client) Clocks(ctx context.Context) (ClocksResult, error) {
+	var res ClocksResult
+	err := c.Call(ctx, OpClocks, nil, &res)
+	return res, err
+}

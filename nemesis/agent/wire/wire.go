@@ -32,6 +32,8 @@ const (
 	OpShape   = "shape"   // [ShapeArgs] -> [ShapeResult]
 	OpShaped  = "shaped"  // -> [ShapeResult]
 	OpReset   = "reset"   // [ResetArgs] -> [ResetResult]
+	OpSkew    = "skew"    // [SkewArgs] -> [ClocksResult]
+	OpClocks  = "clocks"  // -> [ClocksResult]
 )
 
 // Request asks the agent for one thing.
@@ -215,4 +217,44 @@ type ResetArgs struct {
 // ResetResult counts the connections that were broken, by peer. They were seen to be gone.
 type ResetResult struct {
 	Broken map[netip.Addr]int `json:"broken"`
+}
+
+// Skew says how a clock of the node's processes goes.
+type Skew struct {
+	// Offset is by how much the clock is ahead at once. A wall clock is set to true time plus
+	// Offset; a monotonic clock leaps by it from where it stands, and can only leap ahead.
+	Offset time.Duration `json:"offset_ns,omitempty"`
+	// Rate is how fast it then goes; 0 means 1, as fast as true time.
+	Rate float64 `json:"rate,omitempty"`
+}
+
+// SkewArgs replaces the skews of the node's clocks. A clock that is not given goes right: the wall
+// clock shows true time, the monotonic clock goes on at its true rate from where it stands, since
+// it must never go back.
+type SkewArgs struct {
+	Realtime  *Skew `json:"realtime,omitempty"`
+	Monotonic *Skew `json:"monotonic,omitempty"`
+}
+
+// Clocks is how the clocks of one process go.
+type Clocks struct {
+	PID  int    `json:"pid"`
+	Name string `json:"name"`
+	// Program is "go" for a static Go program, "other" otherwise. Others wait in the kernel, on
+	// true clocks: with a skewed wall clock they may wake too early or too late.
+	Program string `json:"program"`
+	// Patched says that the process reads its clocks through us.
+	Patched bool `json:"patched"`
+	// Realtime and Monotonic are by how much its clocks are ahead of true ones: as it reads them
+	// itself if Read, else as they were set.
+	Realtime  time.Duration `json:"realtime_ns"`
+	Monotonic time.Duration `json:"monotonic_ns"`
+	Read      bool          `json:"read"`
+	// Held is how long its threads were held for it.
+	Held time.Duration `json:"held_ns"`
+}
+
+// ClocksResult is one entry for each process of the node.
+type ClocksResult struct {
+	Processes []Clocks `json:"processes"`
 }

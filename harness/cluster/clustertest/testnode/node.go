@@ -28,6 +28,8 @@ type look struct {
 	ID    string            `json:"id"`
 	Boot  int               `json:"boot"`  // how often the node has started on this disk
 	Line  int               `json:"line"`  // from 1 at each start
+	Wall  int64             `json:"wall"`  // its wall clock, ns since 1970
+	Mono  int64             `json:"mono"`  // its monotonic clock, ns since it started
 	Recv  map[string]uint64 `json:"recv"`  // pings that arrived, by sender
 	Acked map[string]uint64 `json:"acked"` // own pings that were answered, by receiver
 	Dials map[string]uint64 `json:"dials"` // connections made, by receiver
@@ -106,12 +108,14 @@ func countBoot(dir string) (int, error) {
 
 // print writes a line at each beat, until ctx ends.
 func (n *node) print(ctx context.Context) error {
+	begin := time.Now()
 	enc := json.NewEncoder(os.Stdout)
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
 	for {
 		n.mu.Lock()
 		n.seen.Line++
+		n.seen.Wall, n.seen.Mono = time.Now().UnixNano(), int64(time.Since(begin))
 		err := enc.Encode(n.seen)
 		n.mu.Unlock()
 		if err != nil {
