@@ -77,8 +77,10 @@ type Env struct {
 	// Leader says who leads now; empty if nobody does.
 	Leader func(context.Context) sut.NodeID
 
-	links links
-	hosts hosts
+	links  links
+	data   links // those that are cut for data only
+	shapes shapes
+	hosts  hosts
 }
 
 // ids lists the nodes by name.
@@ -194,25 +196,44 @@ func poll(ctx context.Context, done func() bool) error {
 func Faults() []Fault {
 	return []Fault{
 		partition{
-			"partition-leader", "the leader can talk to nobody", 2, []Target{Leader}, isolate,
+			"partition-leader", "the leader can talk to nobody", 2, []Target{Leader}, isolate, false,
 		},
 		partition{
 			"partition-minority", "the leader is left with a minority", 5,
-			[]Target{LeaderMinority}, isolate,
+			[]Target{LeaderMinority}, isolate, false,
 		},
 		partition{
 			"partition-halves", "a minority and a majority can not talk to each other",
-			3, []Target{Minority}, isolate,
+			3, []Target{Minority}, isolate, false,
 		},
 		partition{
 			"partition-ring", "every node sees a majority, and no two see the same one",
-			4, []Target{All}, majorityRing,
+			4, []Target{All}, majorityRing, false,
 		},
 		partition{
 			"partition-oneway", "the target can speak and not hear, or hear and not speak",
-			2, []Target{Leader, Leader, Follower}, oneWay,
+			2, []Target{Leader, Leader, Follower}, oneWay, false,
 		},
 		pause{}, kill{},
+		partition{
+			"partition-data", "the target hears everybody, but nobody hears what it says; " +
+				"acknowledgements of TCP pass", 2, []Target{Leader, Follower}, mute, true,
+		},
+		network{
+			"network-slow", "packets take 20 to 400 ms longer, and vary",
+			[]Target{Leader, Follower, All}, slow,
+		},
+		network{
+			"network-loss", "5 to 40 % of packets are lost", []Target{Leader, Minority, All}, lossy,
+		},
+		network{
+			"network-rate", "links carry 64 to 512 kbit/s", []Target{Leader, Follower, All}, thin,
+		},
+		network{
+			"network-jam", "packets are held back, and arrive late, all at once",
+			[]Target{Leader, Follower}, jammed,
+		},
+		reset{}, freeze{},
 	}
 }
 
@@ -224,7 +245,8 @@ func Select(names []string, n int) ([]Fault, error) {
 	for _, name := range names {
 		found := name == "none"
 		for _, f := range Faults() {
-			if name != f.Name() && name != f.Family() && name != "all" && name != "standard" {
+			group := name == f.Family() || name == "all" || name == "standard" && standard(f)
+			if name != f.Name() && !group {
 				continue
 			}
 			found = true
@@ -244,6 +266,16 @@ func Select(names []string, n int) ([]Fault, error) {
 		return nil, errors.New(`the fault "none" does not go with others`)
 	}
 	return chosen, nil
+}
+
+// standard says whether f is part of what a run without wishes does.
+func standard(f Fault) bool {
+	switch f.Name() {
+	case "partition-leader", "partition-minority", "partition-halves", "partition-ring",
+		"partition-oneway", "pause", "kill":
+		return true
+	}
+	return false
 }
 
 func known() []string {

@@ -48,6 +48,7 @@ type action struct {
 
 // New makes a Nemesis that carries s out on the cluster of env, start being when the clients begin.
 func New(env *Env, s Schedule, start time.Duration, log *slog.Logger) (*Nemesis, error) {
+	env.data.data = true
 	n := &Nemesis{
 		env: env, log: log,
 		faults: map[string]Fault{}, steps: map[int]Step{}, effects: map[int]Effect{},

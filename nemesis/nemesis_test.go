@@ -74,7 +74,7 @@ func TestOneWayLeavesTheOtherWayWhole(t *testing.T) {
 }
 
 func wishes() Wishes {
-	all, _ := Select([]string{"all"}, 5)
+	all, _ := Select([]string{"standard"}, 5)
 	return Wishes{
 		Faults: all, Nodes: 5, TimeLimit: 30 * time.Second, Quiet: 1500 * time.Millisecond,
 		Interval: 5 * time.Second, Duration: 3 * time.Second,
@@ -141,7 +141,9 @@ func TestSelectTakesNamesFamiliesAndGroups(t *testing.T) {
 	}{
 		{[]string{"none"}, 5, ""},
 		{[]string{"kill", "pause", "kill"}, 5, "kill pause"},
-		{[]string{"partition"}, 3, "partition-leader partition-halves partition-oneway"},
+		{[]string{"process"}, 5, "pause kill freeze"},
+		{[]string{"partition"}, 3,
+			"partition-leader partition-halves partition-oneway partition-data"},
 		{[]string{"standard"}, 1, "pause kill"},
 		{[]string{"flood"}, 5, `unknown fault "flood": there is partition-leader`},
 		{[]string{"none", "kill"}, 5, `"none" does not go with others`},
@@ -193,11 +195,11 @@ func TestEveryFaultIsInstalledVerifiedAndHealed(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				in := strike(t, n)
+				in := act(t, n)
 				if in.Outcome != Installed || len(in.Nodes) == 0 || in.Evidence == nil {
 					t.Errorf("injected: %+v", in)
 				}
-				out := strike(t, n)
+				out := act(t, n)
 				if out.Outcome != Healed || out.Majority == nil || !*out.Majority {
 					t.Errorf("healed: %+v", out)
 				}
@@ -214,8 +216,8 @@ func TestEveryFaultIsInstalledVerifiedAndHealed(t *testing.T) {
 	}
 }
 
-// strike lets the nemesis do the next thing.
-func strike(t *testing.T, n *Nemesis) Value {
+// act lets the nemesis do the next thing.
+func act(t *testing.T, n *Nemesis) Value {
 	t.Helper()
 	op, st := n.Next(time.Hour, 0)
 	if st != generator.Ready {
@@ -237,7 +239,7 @@ func TestAFaultThatCanNotFindItsTargetIsSkippedWithTheReason(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v := strike(t, n); v.Outcome != SkippedFault || !strings.Contains(v.Reason, "n9") {
+	if v := act(t, n); v.Outcome != SkippedFault || !strings.Contains(v.Reason, "n9") {
 		t.Errorf("got %+v", v)
 	}
 }
@@ -253,7 +255,7 @@ func TestHealMendsEverythingFromAnyState(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range s.Steps {
-		strike(t, n)
+		act(t, n)
 		n.todo = slices.DeleteFunc(n.todo, func(a action) bool { return a.heal })
 	}
 	if env.majorityWhole() {

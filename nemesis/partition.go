@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
 
+	"github.com/raftcheck/raftcheck/harness/cluster"
 	"github.com/raftcheck/raftcheck/harness/sut"
 )
 
@@ -22,6 +22,8 @@ type partition struct {
 	targets   []Target
 	// cut says which links fall when the target is these nodes.
 	cut func(ids, target []sut.NodeID, rng *rand.Rand) []link
+	// data is whether the links fall for data only.
+	data bool
 }
 
 func (p partition) Name() string      { return p.name }
@@ -38,19 +40,30 @@ func (p partition) Inject(ctx context.Context, env *Env, step Step) (Effect, err
 	if err != nil {
 		return Effect{}, err
 	}
-	links := p.cut(env.ids(), target, rng)
+	fallen := p.cut(env.ids(), target, rng)
+	table := &env.links
+	if p.data {
+		table = &env.data
+	}
 	eff := Effect{Nodes: target, Undo: func(ctx context.Context) (any, error) {
-		return nil, env.links.mend(ctx, env, step.ID)
+		return nil, table.mend(ctx, env, step.ID)
 	}}
-	before, err := env.links.dropped(ctx, env, links)
+	before, err := table.dropped(ctx, env, fallen)
 	if err != nil {
 		return eff, err
 	}
-	if err := env.links.cut(ctx, env, step.ID, links); err != nil {
-		return eff, err
+	if err := table.cut(ctx, env, step.ID, fallen); err != nil {
+		return eff, unable(err)
 	}
-	eff.Evidence, err = env.links.verify(ctx, env, links, before)
+	eff.Evidence, err = table.verify(ctx, env, fallen, before)
 	return eff, err
+}
+
+// mute cuts what the target says to the rest.
+func mute(ids, target []sut.NodeID, rng *rand.Rand) []link {
+	return slices.DeleteFunc(isolate(ids, target, rng), func(l link) bool {
+		return !slices.Contains(target, l.from)
+	})
 }
 
 // isolate cuts the target off from the rest, both ways.
@@ -96,6 +109,8 @@ func majorityRing(ids, _ []sut.NodeID, rng *rand.Rand) []link {
 // links keeps which steps cut which links, so that partitions may overlap: a link is whole again
 // when the last step that cut it has been healed.
 type links struct {
+	data bool // for data only
+
 	mu   sync.Mutex
 	cuts map[int][]link // by step, guarded by mu
 }
@@ -129,11 +144,22 @@ func (l *links) apply(ctx context.Context, env *Env) error {
 			}
 		}
 		slices.Sort(from)
-		if err := env.Cluster.Host(id).Cut(ctx, from); err != nil {
+		if err := l.drop(ctx, env.Cluster.Host(id), from); err != nil {
 			return fmt.Errorf("cut %s off from %v: %w", id, from, err)
 		}
 		return nil
 	})
+}
+
+func (l *links) drop(ctx context.Context, host cluster.Host, from []sut.NodeID) error {
+	if !l.data {
+		return host.Cut(ctx, from)
+	}
+	cutter, ok := host.(cluster.DataCutter)
+	if !ok {
+		return cluster.Unable{Err: errors.New("links can not be cut for data alone here")}
+	}
+	return cutter.CutData(ctx, from)
 }
 
 // broken lists the links that are cut now.
@@ -175,42 +201,35 @@ func (l *links) dropped(ctx context.Context, env *Env, links []link) (map[link]u
 func (l *links) verify(
 	ctx context.Context, env *Env, links []link, before map[link]uint64,
 ) (any, error) {
+	return witness(ctx, "dropped_packets", before,
+		func(ctx context.Context) (map[link]uint64, error) { return l.dropped(ctx, env, links) })
+}
+
+// witness waits until a counter of some link has grown, and tells which have.
+func witness(
+	ctx context.Context, what string, before map[link]uint64,
+	count func(context.Context) (map[link]uint64, error),
+) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyLimit)
 	defer cancel()
-	evidence := map[string]uint64{}
+	grown := map[string]uint64{}
 	var last error
 	err := poll(ctx, func() bool {
-		now, err := l.dropped(ctx, env, links)
+		now, err := count(ctx)
 		if last = err; err != nil {
 			return false
 		}
-		for _, c := range slices.SortedFunc(maps.Keys(now), byName) {
-			if n := now[c] - before[c]; n > 0 {
-				evidence[string(c.from+"→"+c.to)] = n
+		for l, n := range now {
+			if n > before[l] {
+				grown[string(l.from+"→"+l.to)] = n - before[l]
 			}
 		}
-		return len(evidence) > 0
+		return len(grown) > 0
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("no packet was dropped within %v", verifyLimit), last)
+		return nil, errors.Join(fmt.Errorf("no %s within %v", what, verifyLimit), last)
 	}
-	return map[string]any{"dropped_packets": evidence}, nil
-}
-
-func byName(a, b link) int {
-	if a.from != b.from {
-		if a.from < b.from {
-			return -1
-		}
-		return 1
-	}
-	switch {
-	case a.to < b.to:
-		return -1
-	case a.to > b.to:
-		return 1
-	}
-	return 0
+	return map[string]any{what: grown}, nil
 }
 
 // each calls do for every node at once and joins the errors.

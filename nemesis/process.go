@@ -2,7 +2,9 @@ package nemesis
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -15,7 +17,7 @@ import (
 type pause struct{}
 
 func (pause) Name() string      { return "pause" }
-func (pause) Family() string    { return "pause" }
+func (pause) Family() string    { return "process" }
 func (pause) Doc() string       { return "the process stands still and does not know it" }
 func (pause) Targets() []Target { return []Target{Leader, Leader, Follower, Minority} }
 
@@ -23,11 +25,23 @@ func (pause) Inject(ctx context.Context, env *Env, step Step) (Effect, error) {
 	return env.hosts.inject(ctx, env, step, cluster.Stop, cluster.Stopped)
 }
 
+// freeze stops processes without a signal, by the freezer of their control group.
+type freeze struct{}
+
+func (freeze) Name() string      { return "freeze" }
+func (freeze) Family() string    { return "process" }
+func (freeze) Doc() string       { return "the process stands still, and no signal can wake it" }
+func (freeze) Targets() []Target { return []Target{Leader, Leader, Follower, Minority} }
+
+func (freeze) Inject(ctx context.Context, env *Env, step Step) (Effect, error) {
+	return env.hosts.inject(ctx, env, step, freezing, cluster.Stopped)
+}
+
 // kill ends processes with SIGKILL; healing starts them again on the disk that they left.
 type kill struct{}
 
 func (kill) Name() string      { return "kill" }
-func (kill) Family() string    { return "kill" }
+func (kill) Family() string    { return "process" }
 func (kill) Doc() string       { return "the process is killed, and started again on its disk" }
 func (kill) Targets() []Target { return []Target{Leader, Leader, Follower, Minority, All} }
 
@@ -64,7 +78,7 @@ func (h *hosts) inject(
 		return h.release(ctx, env, step.ID)
 	}}
 	err = each(nodes, func(id sut.NodeID) error {
-		if err := env.Cluster.Host(id).Signal(ctx, sig); err != nil {
+		if err := strike(ctx, env.Cluster.Host(id), sig); err != nil {
 			return fmt.Errorf("%s %s: %w", sig, id, err)
 		}
 		return expect(ctx, env, id, want)
@@ -72,7 +86,21 @@ func (h *hosts) inject(
 	if err == nil {
 		eff.Evidence = map[string]any{"state": want}
 	}
-	return eff, err
+	return eff, unable(err)
+}
+
+// freezing is the signal of those who need none.
+const freezing cluster.Signal = "freeze"
+
+func strike(ctx context.Context, host cluster.Host, sig cluster.Signal) error {
+	if sig != freezing {
+		return host.Signal(ctx, sig)
+	}
+	f, ok := host.(cluster.Freezer)
+	if !ok {
+		return cluster.Unable{Err: errors.New("processes can not be frozen here")}
+	}
+	return f.Freeze(ctx)
 }
 
 // expect fails if the process of id does not stand as wanted.
@@ -115,7 +143,7 @@ func revive(ctx context.Context, env *Env, id sut.NodeID) error {
 	}
 	switch st {
 	case cluster.Stopped:
-		err = host.Signal(ctx, cluster.Cont)
+		err = resume(ctx, host)
 	case cluster.Gone:
 		err = host.Start(ctx)
 	}
@@ -123,6 +151,18 @@ func revive(ctx context.Context, env *Env, id sut.NodeID) error {
 		return fmt.Errorf("bring %s back: %w", id, err)
 	}
 	return expect(ctx, env, id, cluster.Running)
+}
+
+// resume lets a process run again that was stopped by a signal, or frozen, or both.
+func resume(ctx context.Context, host cluster.Host) error {
+	if err := host.Signal(ctx, cluster.Cont); err != nil {
+		return err
+	}
+	st, err := host.State(ctx)
+	if f, ok := host.(cluster.Freezer); ok && err == nil && st == cluster.Stopped {
+		return f.Thaw(ctx)
+	}
+	return err
 }
 
 // down lists the nodes that some step holds down. The caller has mu.
@@ -144,6 +184,9 @@ func (e *Env) majorityWhole() bool {
 	down := e.hosts.down()
 	e.hosts.mu.Unlock()
 	cut := e.links.broken()
+	for _, l := range []map[link]bool{e.data.broken(), e.shapes.broken()} {
+		maps.Copy(cut, l)
+	}
 	var grow func(chosen []sut.NodeID, rest []sut.NodeID) bool
 	grow = func(chosen, rest []sut.NodeID) bool {
 		if len(chosen) > len(ids)/2 {

@@ -10,6 +10,45 @@ import (
 	"github.com/raftcheck/raftcheck/harness/sut"
 )
 
+// The store in memory has no packets, so that what is done to them does nothing but count.
+
+// CutData implements [cluster.DataCutter]: to this store data is all there is.
+func (n *node) CutData(_ context.Context, from []sut.NodeID) error {
+	n.store.mu.Lock()
+	defer n.store.mu.Unlock()
+	n.cutOff(n.muted, from)
+	return nil
+}
+
+// Reset implements [cluster.Resetter]: there is one connection to each peer.
+func (n *node) Reset(_ context.Context, peers []sut.NodeID) (int, error) { return len(peers), nil }
+
+// Freeze implements [cluster.Freezer].
+func (n *node) Freeze(ctx context.Context) error { return n.Signal(ctx, cluster.Stop) }
+
+// Thaw implements [cluster.Freezer].
+func (n *node) Thaw(ctx context.Context) error { return n.Signal(ctx, cluster.Cont) }
+
+// Shape implements [cluster.Shaper].
+func (n *node) Shape(_ context.Context, to map[sut.NodeID]cluster.Link, _ uint64) error {
+	n.store.mu.Lock()
+	defer n.store.mu.Unlock()
+	n.shaped = to
+	return nil
+}
+
+// Shaped implements [cluster.Shaper]: between two calls each shaped link has carried one packet.
+func (n *node) Shaped(context.Context) (map[sut.NodeID]cluster.LinkCount, error) {
+	n.store.mu.Lock()
+	defer n.store.mu.Unlock()
+	counts := map[sut.NodeID]cluster.LinkCount{}
+	for id := range n.shaped {
+		n.carried++
+		counts[id] = cluster.LinkCount{Packets: n.carried}
+	}
+	return counts, nil
+}
+
 // ErrDown says that there is no cluster.
 var ErrDown = errors.New("the fake store is not up")
 

@@ -64,8 +64,8 @@ func (s *Store) Up(_ context.Context, spec cluster.Spec) (cluster.Cluster, error
 		addr := netip.AddrFrom4([4]byte{127, 0, 0, byte(i + 1)})
 		m.nodes = append(m.nodes, &node{
 			memory: m, Node: sut.Node{ID: id, Addr: addr},
-			state: cluster.Running, cut: map[sut.NodeID]bool{}, dropped: map[sut.NodeID]uint64{},
-			data: map[string]string{},
+			state: cluster.Running, cut: map[sut.NodeID]bool{}, muted: map[sut.NodeID]bool{},
+			dropped: map[sut.NodeID]uint64{}, data: map[string]string{},
 		})
 		m.log(id, "started")
 	}
@@ -102,7 +102,10 @@ type node struct {
 	state   cluster.State
 	resumed chan struct{} // closed when it is stopped no more; nil if it is not stopped
 	cut     map[sut.NodeID]bool
+	muted   map[sut.NodeID]bool // cut for data
 	dropped map[sut.NodeID]uint64
+	shaped  map[sut.NodeID]cluster.Link
+	carried uint64 // packets on shaped links
 	data    map[string]string
 	have    uint64 // how many writes it has applied
 	knows   uint64 // the newest term that it has heard of
@@ -166,7 +169,9 @@ func (m *memory) log(id sut.NodeID, line string) {
 }
 
 // hears says whether packets get from one node to another.
-func (n *node) hears(from *node) bool { return n == from || !n.cut[from.ID] }
+func (n *node) hears(from *node) bool {
+	return n == from || !n.cut[from.ID] && !n.muted[from.ID]
+}
 
 // talks says whether two nodes run and can talk to each other.
 func talks(a, b *node) bool {
@@ -238,12 +243,17 @@ func (n *node) astray() bool { return n.store.behaviour.EarlyAck }
 func (n *node) Cut(_ context.Context, from []sut.NodeID) error {
 	n.store.mu.Lock()
 	defer n.store.mu.Unlock()
-	clear(n.cut)
+	n.cutOff(n.cut, from)
+	return nil
+}
+
+// cutOff makes from the nodes in a set of those that are not heard.
+func (n *node) cutOff(set map[sut.NodeID]bool, from []sut.NodeID) {
+	clear(set)
 	for _, id := range from {
-		n.cut[id] = true
+		set[id] = true
 	}
 	n.elect()
-	return nil
 }
 
 // Dropped implements [cluster.Host]. The nodes are thought to talk all the time: between two calls
@@ -252,8 +262,10 @@ func (n *node) Dropped(context.Context) (map[sut.NodeID]uint64, error) {
 	n.store.mu.Lock()
 	defer n.store.mu.Unlock()
 	all := map[sut.NodeID]uint64{}
-	for id := range n.cut {
-		n.dropped[id]++
+	for _, set := range []map[sut.NodeID]bool{n.cut, n.muted} {
+		for id := range set {
+			n.dropped[id]++
+		}
 	}
 	for id, count := range n.dropped {
 		all[id] = count

@@ -1,0 +1,54 @@
+package nemesis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"github.com/raftcheck/raftcheck/harness/cluster"
+	"github.com/raftcheck/raftcheck/harness/sut"
+)
+
+// reset breaks the connections between nodes. New ones can be made at once, so that there is
+// nothing to heal; what was under way on the old ones is lost.
+type reset struct{}
+
+func (reset) Name() string      { return "network-reset" }
+func (reset) Family() string    { return "network" }
+func (reset) Doc() string       { return "connections between nodes break, and can be made again" }
+func (reset) Targets() []Target { return []Target{Leader, Follower, All} }
+
+// MinNodes is how many nodes the cluster must have.
+func (reset) MinNodes() int { return 2 }
+
+func (reset) Inject(ctx context.Context, env *Env, step Step) (Effect, error) {
+	target, err := env.resolve(ctx, step.Target, step.rng())
+	if err != nil {
+		return Effect{}, err
+	}
+	eff := Effect{Nodes: target}
+	var broken atomic.Int64
+	err = each(target, func(id sut.NodeID) error {
+		host, ok := env.Cluster.Host(id).(cluster.Resetter)
+		if !ok {
+			return cluster.Unable{Err: errors.New("connections can not be broken here")}
+		}
+		peers := slices.DeleteFunc(env.ids(), func(o sut.NodeID) bool { return o == id })
+		n, err := host.Reset(ctx, peers)
+		broken.Add(int64(n))
+		if err != nil {
+			return fmt.Errorf("break the connections of %s: %w", id, err)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return eff, unable(err)
+	case broken.Load() == 0:
+		return eff, errors.New("there was no connection to break")
+	}
+	eff.Evidence = map[string]any{"broken_connections": broken.Load()}
+	return eff, nil
+}
