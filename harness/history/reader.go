@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
@@ -256,6 +257,9 @@ func ReadFile(path string) (*History, error) {
 	return h, nil
 }
 
+// sampleOps is after how many operations it is guessed how many there are in the file.
+const sampleOps = 4096
+
 // rest reads what is left and closes r.
 func (r *Reader) rest() (*History, error) {
 	h := &History{Header: r.Header()}
@@ -263,8 +267,28 @@ func (r *Reader) rest() (*History, error) {
 		if err != nil {
 			return nil, errors.Join(err, r.Close())
 		}
+		if len(h.Ops) == sampleOps {
+			h.Ops = slices.Grow(h.Ops, r.guess())
+		}
 		h.Ops = append(h.Ops, op)
 	}
 	h.Complete = r.Complete()
 	return h, r.Close()
+}
+
+// guess is about how many operations are left, so that a long history need not be moved in memory
+// again and again. It is 0 if there is nothing to go by.
+func (r *Reader) guess() int {
+	if r.file == nil || r.zst != nil {
+		return 0
+	}
+	info, err := r.file.Stat()
+	if err != nil {
+		return 0
+	}
+	at, err := r.file.Seek(0, io.SeekCurrent)
+	if at -= int64(r.in.Buffered()); err != nil || at <= 0 {
+		return 0
+	}
+	return int(float64(info.Size()) / float64(at) * sampleOps * 21 / 20)
 }
