@@ -154,6 +154,26 @@ func (r *Run) MarkLatest() error {
 	return nil
 }
 
+// Discard removes the directory of a run that never began: one without a history. A run that has
+// one is evidence, and is left alone.
+func (r *Run) Discard() error {
+	if r.store == "" {
+		return errLone
+	}
+	if info, err := r.root.Stat(HistoryFile); err == nil && info.Size() > 0 {
+		return fmt.Errorf("discard run %s: it has a history", r.id)
+	}
+	root, err := os.OpenRoot(r.store)
+	if err != nil {
+		return fmt.Errorf("discard run %s: %w", r.id, err)
+	}
+	defer root.Close()
+	if err := root.RemoveAll(r.id); err != nil {
+		return fmt.Errorf("discard run %s: %w", r.id, err)
+	}
+	return nil
+}
+
 // began reads the time out of a name that [NewID] made; zero if there is none.
 func began(id string) time.Time {
 	stamp, _, _ := strings.Cut(id, "-")

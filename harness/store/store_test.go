@@ -160,6 +160,42 @@ func TestWriteAndAppendStayInTheRunDirectory(t *testing.T) {
 	}
 }
 
+func TestDiscardRemovesOnlyARunThatNeverBegan(t *testing.T) {
+	dir := t.TempDir()
+	never := newRun(t, dir, "never")
+	if err := never.WriteJSON(store.ConfigFile, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := never.Discard(); err != nil {
+		t.Error(err)
+	}
+	began, err := store.Create(dir, "began")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = began.Close() })
+	f, err := began.Append(store.HistoryFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("{}\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if began.Discard() == nil {
+		t.Error("a run with a history was discarded")
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 1 || entries[0].Name() != "began" {
+		t.Errorf("got %v left, want began alone", entries)
+	}
+}
+
 func TestMarkLatestPointsToOneRunAtEachMoment(t *testing.T) {
 	dir := t.TempDir()
 	a, b := newRun(t, dir, "a"), newRun(t, dir, "b")
