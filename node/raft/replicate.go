@@ -116,8 +116,11 @@ func (n *Node) onAppendResp(m *Message) {
 	case m.Index > n.log.last():
 		// Nobody can match what we have not got; not an answer to anything of ours.
 	default:
+		// Only an answer to the probe itself ends it: if a late or doubled acknowledgement did, each
+		// would send a whole window again, and its answers even more.
+		found := p.state == stateProbe && m.Index >= p.next
 		advanced := p.acked(n.now, m.Index)
-		if p.state == stateProbe || p.state == stateSnapshot && p.match >= n.log.base {
+		if found || p.state == stateSnapshot && p.match >= n.log.base {
 			p.replicate()
 		}
 		if advanced {

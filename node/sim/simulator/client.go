@@ -25,7 +25,11 @@ func (w *World) known(key uint32) *raft.Index { return &w.truth.known[key] }
 // clientStep begins, retries or waits for a client's operation.
 func (w *World) clientStep(i int) {
 	c := &w.clients[i]
-	w.after(1+upTo(w.rng, 2*w.plan.Think), event{kind: evClient, node: int16(i)})
+	think, patience := w.plan.Think, w.plan.Timeout
+	if w.calm { // a cluster with a backlog must not be buried in retries
+		think, patience = max(think, 100*millisecond), max(patience, second)
+	}
+	w.after(1+upTo(w.rng, 2*think), event{kind: evClient, node: int16(i)})
 	if c.busy && w.now < c.expires {
 		return
 	}
@@ -48,7 +52,7 @@ func (w *World) clientStep(i int) {
 	if c.node == 0 || !c.write && w.rng.IntN(100) < w.plan.FollowerPct {
 		c.node = w.anyNode()
 	}
-	c.busy, c.expires = true, w.now+w.plan.Timeout
+	c.busy, c.expires = true, w.now+patience
 	w.invoke(i)
 }
 

@@ -208,7 +208,7 @@ func (p *process) sync() {
 	}
 	d.syncing = len(d.queue)
 	took := plan.Sync + upTo(p.w.rng, plan.SyncJitter)
-	if chance(p.w.rng, plan.StallPerMille) {
+	if !p.w.calm && chance(p.w.rng, plan.StallPerMille) {
 		took += upTo(p.w.rng, plan.Stall)
 	}
 	p.w.schedule(p, evDisk, took, 0)
