@@ -30,8 +30,9 @@ func TestAFullDiskIsReportedAndLeavesNoHalfFile(t *testing.T) {
 		_, err := io.WriteString(w, strings.Repeat("x", 1<<20))
 		return err
 	})
-	if !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("got %v, want %v", err, syscall.ENOSPC)
+	e, ok := errors.AsType[*store.Error](err)
+	if !ok || !errors.Is(err, syscall.ENOSPC) || !strings.Contains(e.Hint(), "free some space") {
+		t.Errorf("got %v, want %v with a hint", err, syscall.ENOSPC)
 	}
 	entries, err := fs.ReadDir(r.FS(), ".")
 	if err != nil {

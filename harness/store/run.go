@@ -85,12 +85,23 @@ func (r *Run) Write(name string, write func(io.Writer) error) error {
 		return unwritable(r.path, err)
 	}
 	if err := errors.Join(fill(f, write), f.Close()); err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", r.Path(name), err), r.root.Remove(tmp))
+		return errors.Join(r.unwritten(name, err), r.root.Remove(tmp))
 	}
 	if err := r.root.Rename(tmp, name); err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", r.Path(name), err), r.root.Remove(tmp))
+		return errors.Join(r.unwritten(name, err), r.root.Remove(tmp))
 	}
 	return nil
+}
+
+// unwritten explains why name could not be written. The temporary file's name would only confuse.
+func (r *Run) unwritten(name string, err error) error {
+	if full(err) {
+		return unwritable(r.path, err)
+	}
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		err = p.Err
+	}
+	return fmt.Errorf("write %s: %w", r.Path(name), err)
 }
 
 func fill(f *os.File, write func(io.Writer) error) error {

@@ -132,9 +132,17 @@ func unwritable(dir string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		advice = "make it writable, or name another directory with --store"
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case full(err):
 		advice = "free some space (old runs can simply be deleted), " +
 			"or name another directory with --store"
 	}
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		err = p.Err
+	}
 	return &Error{Err: fmt.Errorf("write to the store directory %s: %w", dir, err), Advice: advice}
+}
+
+// full says whether err tells of a disk without space.
+func full(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
