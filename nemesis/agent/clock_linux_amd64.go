@@ -19,9 +19,9 @@ import (
 )
 
 // clocks skews the clocks of running processes, static ones included. A process reads its clocks by
-// code that the kernel maps into it, the vDSO; there it is made to jump to code of ours, which moves
-// the true time along a line. The first change stops the process for about a millisecond, later
-// ones only write the line.
+// code that the kernel maps into it, the vDSO; there it is made to jump to code of ours, which
+// moves the true time along a line. The first change stops the process for about a millisecond, and
+// so does a change to a slower monotonic clock; others only write the line.
 //
 // What a process asks the kernel to wait for is waited for in true time. A Go program computes its
 // waits from the clocks that it reads, so any rate suits it. Others may wait for an absolute time:
@@ -175,7 +175,7 @@ func (c *clocks) set(ctx context.Context, key processKey, args wire.SkewArgs, se
 ) error {
 	p := c.patches[key]
 	diverted := p != nil && p.diverted
-	var old [numClocks]clockLine
+	var old clockLines
 	if diverted {
 		old = p.lines
 	}
@@ -183,7 +183,7 @@ func (c *clocks) set(ctx context.Context, key processKey, args wire.SkewArgs, se
 	if err != nil {
 		return err
 	}
-	right := lines == [numClocks]clockLine{}
+	right := lines == clockLines{}
 	switch {
 	case !diverted && right:
 		return nil
@@ -207,7 +207,7 @@ func (c *clocks) set(ctx context.Context, key processKey, args wire.SkewArgs, se
 }
 
 // newLines are the lines that args asks for, from those in force.
-func newLines(old [numClocks]clockLine, args wire.SkewArgs) (lines [numClocks]clockLine, err error) {
+func newLines(old clockLines, args wire.SkewArgs) (lines clockLines, err error) {
 	for clock := range numClocks {
 		if !isWall(clock) && !isMonotonic(clock) {
 			continue
@@ -240,7 +240,7 @@ func trueTime(clock int) (int64, error) {
 }
 
 // ahead is by how much the two clocks are ahead now.
-func ahead(lines [numClocks]clockLine) (wall, mono time.Duration) {
+func ahead(lines clockLines) (wall, mono time.Duration) {
 	if now, err := trueTime(realtime); err == nil {
 		wall = lines[realtime].ahead(now)
 	}
@@ -264,8 +264,8 @@ func (c *clocks) install(ctx context.Context, key processKey, args wire.SkewArgs
 				return err
 			}
 		}
-		err = h.divert(p, func() ([numClocks]clockLine, error) {
-			return newLines([numClocks]clockLine{}, args)
+		err = h.divert(p, func() (clockLines, error) {
+			return newLines(clockLines{}, args)
 		})
 		if err != nil {
 			return err
@@ -320,7 +320,7 @@ func readOwn(h *held, p *patch, seen *wire.Clocks) error {
 }
 
 // write puts other lines in force, without stopping the process.
-func (c *clocks) write(key processKey, lines [numClocks]clockLine) error {
+func (c *clocks) write(key processKey, lines clockLines) error {
 	mem, err := os.OpenFile(fmt.Sprintf("/proc/%d/mem", key.pid), os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -332,13 +332,13 @@ func (c *clocks) write(key processKey, lines [numClocks]clockLine) error {
 // remove sets all clocks right and takes the patch away. A process that can not be held keeps it,
 // with clocks that are right.
 func (c *clocks) remove(ctx context.Context, key processKey, seen *wire.Clocks) error {
-	if err := c.write(key, [numClocks]clockLine{}); err != nil {
+	if err := c.write(key, clockLines{}); err != nil {
 		return err
 	}
-	if c.mustRun(key.pid) != nil {
-		return nil
+	stopped, err := allThreadsStopped(key.pid)
+	if err != nil || stopped {
+		return err
 	}
-	var err error
 	seen.Held, err = hold(ctx, key.pid, false, func(h *held) error {
 		return h.remove(c.patches[key])
 	})

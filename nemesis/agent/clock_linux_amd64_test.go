@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -240,5 +241,32 @@ func TestSkewRefused(t *testing.T) {
 	}
 	for _, p := range res.Processes {
 		wantAhead(t, "healed "+p.Name, p.Realtime, 0)
+	}
+}
+
+func TestGapNear(t *testing.T) {
+	const mib, stack, limit = 1 << 20, 0x7ffc00000000, 1<<47 - pageSize
+	vdso := func(at uint64) region { return region{at, at + 2*pageSize, "[vdso]"} }
+	grown := region{stack - mib, stack, "[stack]"}
+	heap := region{mib, 2 * mib, "[heap]"}
+	for _, c := range []struct {
+		name string
+		all  []region
+		want uint64
+	}{
+		{"right above", []region{heap, grown, vdso(stack + mib)}, stack + mib + 3*pageSize},
+		{"right below", []region{heap, grown, vdso(stack + mib), {stack + mib + 2*pageSize, limit, ""}},
+			stack + mib - 4*pageSize},
+		{"no room between stack and vDSO", []region{heap, grown, vdso(stack + 4*pageSize)},
+			stack + 7*pageSize},
+		{"nor above", []region{heap, grown, vdso(stack), {stack + 2*pageSize, limit, ""}},
+			stack - mib - 512*mib - 4*pageSize},
+		{"nor anywhere", []region{{pageSize, stack, ""}, vdso(stack), {stack + 2*pageSize, limit, ""}},
+			0},
+	} {
+		at := c.all[slices.IndexFunc(c.all, func(r region) bool { return r.name == "[vdso]" })].from
+		if got, err := gapNear(c.all, at); got != c.want || (err == nil) != (c.want != 0) {
+			t.Errorf("%s: got %#x, %v, want %#x", c.name, got, err, c.want)
+		}
 	}
 }

@@ -27,7 +27,7 @@ func clockRole(in io.Reader, out io.Writer) error {
 				now := time.Since(start)
 				if now < last {
 					fmt.Fprintf(os.Stderr, "the clock went back from %v to %v\n", last, now)
-					os.Exit(3)
+					os.Exit(3) //nolint:revive // it is a program of its own
 				}
 				last = now
 				runtime.Gosched()

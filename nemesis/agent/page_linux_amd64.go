@@ -34,6 +34,9 @@ const (
 	lineSize     = 24
 )
 
+// clockLines are those of all clocks, by their numbers.
+type clockLines [numClocks]clockLine
+
 // pageMark stands in the code where the address of the data page belongs.
 const pageMark = 0x7261667463686b01
 
@@ -90,7 +93,7 @@ func buildData(at uint64) []byte {
 	return page
 }
 
-func encodeLines(lines [numClocks]clockLine) []byte {
+func encodeLines(lines clockLines) []byte {
 	var b []byte
 	for _, l := range lines {
 		b = binary.LittleEndian.AppendUint64(b, uint64(l.base))

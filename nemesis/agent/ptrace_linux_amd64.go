@@ -23,8 +23,8 @@ type held struct {
 	until   time.Time
 }
 
-// holdTimeout bounds how long a process may be held, and the wait for it to stop: one that is frozen
-// never does.
+// holdTimeout bounds how long a process may be held, and the wait for it to stop: one that is
+// frozen never does.
 const holdTimeout = 2 * time.Second
 
 // hold stops all threads of a process and calls do; they run again when it returns. onlyOne stops
@@ -168,7 +168,8 @@ func (h *held) release() {
 
 // stepUntil runs a thread by single instructions, or to its next trap, until it is where it should
 // be. Signals are kept back.
-func (h *held) stepUntil(tid int, step func(tid int) error, there func(unix.PtraceRegs) bool) error {
+func (h *held) stepUntil(tid int, step func(tid int) error,
+	there func(unix.PtraceRegs) bool) error {
 	const maxSteps = 10_000
 	for range maxSteps {
 		if err := step(tid); err != nil {

@@ -189,11 +189,12 @@ func (s *shaper) open() error {
 	}
 	dev, err := setUp(shapeDevice)
 	if err != nil {
-		return errors.Join(wire.Errorf(wire.Unable, "set device %s up: %v", shapeDevice, err),
-			t.close())
+		t.close()
+		return wire.Errorf(wire.Unable, "set device %s up: %v", shapeDevice, err)
 	}
 	if err := netlink.RuleAdd(shapeRule()); err != nil && !errors.Is(err, os.ErrExist) {
-		return errors.Join(wire.Errorf(wire.Unable, "add the routing rule: %v", err), t.close())
+		t.close()
+		return wire.Errorf(wire.Unable, "add the routing rule: %v", err)
 	}
 	s.tun, s.device, s.shaped = t, dev, map[netip.Addr]wire.Link{}
 	return nil
@@ -241,7 +242,7 @@ func (s *shaper) close() error {
 	if err != nil {
 		err = fmt.Errorf("remove the routing rule: %w", err)
 	}
-	err = errors.Join(err, s.tun.close())
+	s.tun.close()
 	s.tun = nil
 	return err
 }

@@ -114,14 +114,13 @@ func (t *tun) interrupt() {
 }
 
 // close ends the thread and removes the device.
-func (t *tun) close() error {
+func (t *tun) close() {
 	t.mu.Lock()
 	t.closed = true
 	t.mu.Unlock()
 	t.interrupt()
 	<-t.done
 	t.closeAll()
-	return nil
 }
 
 func (t *tun) closeAll() {

@@ -21,7 +21,7 @@ type patch struct {
 	entries  []entry
 	diverted bool // the jumps are there; else only the pages are
 	gen      byte // of the data page
-	lines    [numClocks]clockLine
+	lines    clockLines
 }
 
 // entry is the beginning of a function of the vDSO.
@@ -103,20 +103,38 @@ func (h *held) findVDSO() (*vdso, error) {
 	return v, err
 }
 
-// gapNear finds room for our pages within a jump's reach. What lies right below a stack is left to
-// the stack, which grows.
+// gapNear finds room for our pages within a jump's reach, with a free page on either side. A stack
+// grows downwards, and keeps half a gigabyte for that.
 func gapNear(all []region, near uint64) (uint64, error) {
-	const room, reach = (imagePages + 2) * pageSize, 1 << 30
-	var prev uint64 = 1 << 16
-	for _, r := range all {
-		at := r.from - room + pageSize
+	const (
+		room   = imagePages * pageSize
+		reach  = 1 << 30
+		growth = reach / 2
+		top    = 1<<47 - pageSize // of what a process has
+	)
+	best, distance := uint64(0), uint64(reach)
+	try := func(at, lo, hi uint64) {
 		far := max(at, near) - min(at, near)
-		if r.from >= prev+room && far < reach && !strings.HasPrefix(r.name, "[stack") {
-			return at, nil
+		if at >= lo+pageSize && at+room+pageSize <= hi && far < distance {
+			best, distance = at, far
 		}
-		prev = r.to
 	}
-	return 0, errors.New("there is no room near the vDSO")
+	lo := uint64(1 << 16)
+	for _, r := range append(slices.Clone(all), region{from: top}) {
+		hi := min(r.from, top)
+		if hi > lo {
+			try(lo+pageSize, lo, hi)
+			if strings.HasPrefix(r.name, "[stack") {
+				hi = max(hi, growth) - growth
+			}
+			try(max(hi, room+pageSize)-room-pageSize, lo, hi)
+		}
+		lo = max(lo, r.to)
+	}
+	if best == 0 {
+		return 0, errors.New("there is no room near the vDSO")
+	}
+	return best, nil
 }
 
 // install maps our pages. The vDSO does not jump there yet; see [held.divert].
@@ -180,7 +198,7 @@ func (v *vdso) entries() ([]entry, []byte, error) {
 // divert writes the jumps, with lines that are made at the last moment. Until then threads are led
 // out of the functions: one in the middle of what a jump overwrites would stumble, and one that
 // still reads a true clock would then, by one that goes slower, see it go back.
-func (h *held) divert(p *patch, lines func() ([numClocks]clockLine, error)) error {
+func (h *held) divert(p *patch, lines func() (clockLines, error)) error {
 	for _, e := range p.entries {
 		if err := h.stepOut(e.addr, e.size); err != nil {
 			return err
@@ -240,7 +258,7 @@ func (h *held) remove(p *patch) error {
 
 // change puts other lines in force while the process runs: they are written into the block that is
 // not in force, and then one byte says that it is.
-func (p *patch) change(mem *os.File, lines [numClocks]clockLine) error {
+func (p *patch) change(mem *os.File, lines clockLines) error {
 	next := p.gen + 1
 	block := p.base + offBlocks + uint64(next&1)*blockSize
 	want := encodeLines(lines)

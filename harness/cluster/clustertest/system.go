@@ -118,9 +118,10 @@ func flows(t *testing.T, spec cluster.Spec, from, to sut.NodeID) {
 }
 
 // silent waits until no ping from one node arrives at another any more, while the clock is the
-// pings that still arrive from a third one.
-func silent(t *testing.T, spec cluster.Spec, from, to, clock sut.NodeID) {
+// pings that still arrive from n3, a third one.
+func silent(t *testing.T, spec cluster.Spec, from, to sut.NodeID) {
 	t.Helper()
+	const clock = sut.NodeID("n3")
 	start := last(t, spec, to)
 	eventually(t, fmt.Sprintf("silence from %s at %s", from, to), func() error {
 		now := last(t, spec, to)

@@ -77,8 +77,8 @@ func (p *pod) CutData(ctx context.Context, from []sut.NodeID) error {
 	return p.changeCut(ctx, from, func(c *cuts, addrs []netip.Addr) { c.data = addrs })
 }
 
-// CutClients implements [cluster.ClientCutter]. Clients are the drivers, those too that are still to
-// come, and whatever reaches the node through the network's gateway.
+// CutClients implements [cluster.ClientCutter]. Clients are the drivers, those too that are still
+// to come, and whatever reaches the node through the network's gateway.
 func (p *pod) CutClients(ctx context.Context, cut bool) error {
 	return p.changeCut(ctx, nil, func(c *cuts, _ []netip.Addr) {
 		c.clients = nil
