@@ -37,6 +37,10 @@ func parse(args []string, stdout, stderr io.Writer) (cfg server.Config, code int
 		"take a snapshot when the log has grown by so many `entries`")
 	fs.IntVar(&cfg.KeepTail, "keep-tail", 4096,
 		"keep so many `entries` before a snapshot in memory, for followers that are a little behind")
+	fs.StringVar(&cfg.PeerTLS.Cert, "peer-cert", "", "`file` with this node's certificate, for TLS "+
+		"between nodes; it carries the node's name as DNS name")
+	fs.StringVar(&cfg.PeerTLS.Key, "peer-key", "", "`file` with its key")
+	fs.StringVar(&cfg.PeerTLS.CA, "peer-ca", "", "`file` with the CA of all nodes' certificates")
 	fs.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	err := fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {

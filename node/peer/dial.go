@@ -48,7 +48,9 @@ func (t *Transport) dial(ctx context.Context, to raft.ID, addr string, why purpo
 	}
 	setStuckTimeout(conn, t.opts.Stuck)
 	if t.opts.TLS != nil {
-		conn = tls.Client(conn, t.opts.TLS)
+		cfg := t.opts.TLS.Clone()
+		cfg.ServerName = to.String()
+		conn = tls.Client(conn, cfg)
 	}
 	ctx, cancel := context.WithTimeout(ctx, helloWait)
 	defer cancel()

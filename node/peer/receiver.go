@@ -58,8 +58,12 @@ func (t *Transport) serve(raw net.Conn) error {
 		return err
 	}
 	h, err := readHello(conn)
-	if err == nil {
-		err = t.check(h)
+	if err != nil {
+		return err // it does not speak our protocol, or has no certificate: an answer would help nobody
+	}
+	err = t.check(h)
+	if secure, ok := conn.(*tls.Conn); ok && err == nil {
+		err = secure.ConnectionState().PeerCertificates[0].VerifyHostname(h.from.String())
 	}
 	if err == nil {
 		err = t.known(h.from, h.incarnation)

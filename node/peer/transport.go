@@ -41,7 +41,9 @@ type Options struct {
 	// ServeSnapshot answers a peer that called Fetch; the connection is closed when it returns.
 	ServeSnapshot func(conn net.Conn, to raft.ID)
 	Log           *slog.Logger
-	TLS           *tls.Config // mutual TLS in both directions; nil for none
+	// TLS, if not nil, encrypts and authenticates both sides: a certificate has to carry the node's
+	// name ("n1") as a DNS name.
+	TLS *tls.Config
 
 	Stuck       time.Duration // give up a connection whose data stays unacknowledged; 1 s
 	QueueLength int           // messages kept per peer; 4096

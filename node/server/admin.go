@@ -35,8 +35,7 @@ func (s *Server) onLoop(f func(*loop) *Error) *Error {
 }
 
 // waitFor asks for the status until cond holds.
-func (s *Server) waitFor(timeout time.Duration, cond func(Status) bool) *Error {
-	deadline := time.Now().Add(timeout)
+func (s *Server) waitFor(deadline time.Time, cond func(Status) bool) *Error {
 	for {
 		st, err := s.Status()
 		if err != nil {
@@ -68,7 +67,7 @@ func (s *Server) serveMembers(w http.ResponseWriter, r *http.Request) {
 		e = s.onLoop(func(l *loop) *Error { return s.change(l, target) })
 	}
 	if e == nil && req.Wait {
-		e = s.waitFor(timeout, func(st Status) bool {
+		e = s.waitFor(time.Now().Add(timeout), func(st Status) bool {
 			return st.Commit >= st.ConfigIndex && len(st.OldVoters) == 0 &&
 				slices.Equal(st.Voters, names(target.Voters)) &&
 				slices.Equal(st.Learners, names(target.Learners))
@@ -138,7 +137,7 @@ func (s *Server) serveTransfer(w http.ResponseWriter, r *http.Request) {
 		e = s.onLoop(func(l *loop) *Error { return l.transferTo(&to) })
 	}
 	if e == nil && req.Wait {
-		e = s.waitFor(timeout, func(st Status) bool { return st.Leader == to.String() })
+		e = s.waitFor(time.Now().Add(timeout), func(st Status) bool { return st.Leader == to.String() })
 	}
 	if e != nil {
 		s.writeError(w, e)

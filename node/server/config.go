@@ -38,6 +38,8 @@ type Config struct {
 	Data   string // directory
 	Listen string // address to bind; all interfaces if empty
 
+	PeerTLS PeerTLS // for Raft traffic; none if empty
+
 	Heartbeat       time.Duration // of a leader; 50 ms
 	ElectionTimeout time.Duration // the shortest; the longest is twice that; 300 ms
 	SegmentSize     int64         // of the write-ahead log, in bytes; 16 MiB

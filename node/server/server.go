@@ -6,6 +6,7 @@ package server
 import (
 	"context"
 	crand "crypto/rand"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ type Server struct {
 	log      *slog.Logger
 	identity Identity
 	book     *peerbook
+	tls      *tls.Config // for peers; nil for none
 
 	listeners listeners
 	wal       *wal.Log
@@ -78,6 +80,9 @@ func Start(cfg Config) (*Server, error) {
 		cfg: cfg, log: cfg.Log, inbox: newInbox(), failed: make(chan struct{}),
 	}
 	var err error
+	if s.tls, err = cfg.PeerTLS.load(); err != nil {
+		return nil, err
+	}
 	if s.listeners, err = bind(cfg); err != nil {
 		return nil, err
 	}
@@ -198,7 +203,7 @@ func (s *Server) assemble(node *raft.Node, machine *kv.Machine, start time.Time)
 	s.transport = peer.Start(peer.Options{
 		ID: s.cfg.ID, Incarnation: incarnation, Cluster: s.cfg.Cluster,
 		Addr: s.cfg.self().PeerAddr(), Peers: addrs, Listener: s.listeners.peer,
-		Known: s.book.check, Receive: s.inbox.addMessages, Log: s.log,
+		TLS: s.tls, Known: s.book.check, Receive: s.inbox.addMessages, Log: s.log,
 		ServeSnapshot: func(conn net.Conn, to raft.ID) { s.snapshots.serve(conn, to) },
 	})
 	s.snapshots.transport = s.transport
@@ -293,10 +298,12 @@ func (s *Server) submitRead(r *read, stale bool) *Error {
 	return s.inbox.addRequests(nil, []*read{r})
 }
 
-// Stop ends the node in good order: requests under way are answered as long as ctx allows, new ones
-// are refused, and everything is on disk when it returns.
+// Stop ends the node in good order: leadership is handed over, so that nobody has to wait for an
+// election; requests under way are answered as long as ctx allows, new ones are refused, and
+// everything is on disk when it returns.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stopOnce.Do(func() {
+		s.handOver(ctx)
 		s.inbox.close()
 		err := s.http.Shutdown(ctx)
 		if err != nil {
@@ -305,6 +312,24 @@ func (s *Server) Stop(ctx context.Context) error {
 		s.stopErr = errors.Join(err, s.end(s.wal.Close))
 	})
 	return s.stopErr
+}
+
+// handOver gives leadership away, if there is anybody to take it and it does not take longer than an
+// election would.
+func (s *Server) handOver(ctx context.Context) {
+	var to raft.ID
+	if s.onLoop(func(l *loop) *Error {
+		if l.node.Role() != raft.Leader {
+			return errNotLeader(0)
+		}
+		return l.transferTo(&to)
+	}) != nil {
+		return
+	}
+	deadline := time.Now().Add(s.cfg.ElectionTimeout)
+	s.waitFor(deadline, func(st Status) bool {
+		return ctx.Err() != nil || st.Role != raft.Leader.String() && st.Pending == 0
+	})
 }
 
 // Kill ends the node as a crash would: nothing is finished, nothing is marked.

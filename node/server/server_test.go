@@ -136,6 +136,28 @@ func TestRestartFromDisk(t *testing.T) {
 	c.converged()
 }
 
+// TestAStoppedLeaderHandsOver has clients write while one leader after another is stopped in good
+// order: nobody waits for an election, and nothing is left open.
+func TestAStoppedLeaderHandsOver(t *testing.T) {
+	c := startCluster(t, 3)
+	c.do("put", `{"key":"a","value":"1"}`)
+	c.converged()
+	for range 3 {
+		term := c.status(c.leader()).Term
+		old := c.leader()
+		stop(t, c.nodes[old])
+		delete(c.nodes, old)
+		for id := range c.nodes {
+			if st := c.status(id); st.Leader == "" || st.Term != term+1 {
+				t.Errorf("%s has leader %q in term %d, not %d", id, st.Leader, st.Term, term+1)
+			}
+		}
+		c.start(old)
+		c.do("put", `{"key":"a","value":"1"}`)
+		c.converged()
+	}
+}
+
 func TestLeaderLoss(t *testing.T) {
 	c := startCluster(t, 3)
 	c.do("put", `{"key":"a","value":"0"}`)
@@ -323,7 +345,7 @@ func TestTraceTellsWhatHappened(t *testing.T) {
 		stop(t, s)
 		delete(c.nodes, id)
 	}
-	leaders := 0
+	leaders := map[uint64]int{} // by term; stopping hands leadership on
 	for id, trace := range c.trace {
 		var kinds []string
 		for i, line := range strings.Split(strings.TrimSpace(trace.String()), "\n") {
@@ -331,6 +353,7 @@ func TestTraceTellsWhatHappened(t *testing.T) {
 				Seq  uint64 `json:"seq"`
 				Node string `json:"node"`
 				Ev   string `json:"ev"`
+				Term uint64 `json:"term"`
 			}
 			if err := json.Unmarshal([]byte(line), &e); err != nil {
 				t.Fatalf("%s: %v", line, err)
@@ -340,15 +363,20 @@ func TestTraceTellsWhatHappened(t *testing.T) {
 			}
 			kinds = append(kinds, e.Ev)
 			if e.Ev == "become_leader" {
-				leaders++
+				leaders[e.Term]++
 			}
 		}
 		if kinds[0] != "start" || kinds[len(kinds)-1] != "stop" || !slices.Contains(kinds, "commit") {
 			t.Errorf("%s: %v", id, kinds)
 		}
 	}
-	if leaders != 1 {
-		t.Errorf("%d leaders were elected in a quiet cluster", leaders)
+	for term, n := range leaders {
+		if n != 1 {
+			t.Errorf("%d leaders in term %d", n, term)
+		}
+	}
+	if len(leaders) == 0 {
+		t.Error("nobody became leader")
 	}
 }
 
