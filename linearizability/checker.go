@@ -27,18 +27,27 @@ import (
 type Options struct {
 	// Budget bounds the work for each key; zero fields are those of [DefaultBudget].
 	Budget register.Budget
+	// Model is the name of the model; empty for a cas-register. See [Models].
+	Model string
 }
 
-// Checker judges each key of a history as a register with read, write, delete and compare-and-set.
-// It implements [check.Checker].
-type Checker struct{ budget register.Budget }
+// Checker judges a history by a model: each key as a register with read, write, delete and
+// compare-and-set, if nothing else is asked for. It implements [check.Checker].
+type Checker struct {
+	budget register.Budget
+	model  string
+}
 
 // NewChecker makes a Checker.
 func NewChecker(opts Options) *Checker {
 	def := DefaultBudget()
-	return &Checker{register.Budget{
-		Steps: cmp.Or(opts.Budget.Steps, def.Steps), Bytes: cmp.Or(opts.Budget.Bytes, def.Bytes),
-	}}
+	return &Checker{
+		budget: register.Budget{
+			Steps: cmp.Or(opts.Budget.Steps, def.Steps),
+			Bytes: cmp.Or(opts.Budget.Bytes, def.Bytes),
+		},
+		model: cmp.Or(opts.Model, "cas-register"),
+	}
 }
 
 // Name implements [check.Checker].
@@ -53,6 +62,14 @@ func (c *Checker) Check(ctx context.Context, in *check.Input) check.Result {
 	if err != nil {
 		res.Reason = err.Error()
 		return res
+	}
+	m, err := ModelNamed(c.model)
+	if err != nil {
+		res.Reason = err.Error()
+		return res
+	}
+	if !m.register {
+		return c.checkModel(ctx, m, in, calls)
 	}
 	keys, err := decode(in.History, calls)
 	if err != nil {
