@@ -12,8 +12,8 @@ import (
 	"github.com/raftcheck/raftcheck/node/server"
 )
 
-// parse reads flags, and environment variables for those that are not given. done says that there is
-// nothing to run; then code is the exit code.
+// parse reads flags, and environment variables for those that are not given. done says that there
+// is nothing to run; then code is the exit code.
 func parse(args []string, stdout, stderr io.Writer) (cfg server.Config, code int, done bool) {
 	fs := flag.NewFlagSet("raftnode", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)

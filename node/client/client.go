@@ -1,5 +1,6 @@
 // Package client speaks the binary protocol of package wire: many requests at a time over one
-// connection. It retries nothing and redirects nothing, so that whoever uses it knows what happened.
+// connection. It retries nothing and redirects nothing, so that whoever uses it knows what
+// happened.
 package client
 
 import (

@@ -1,5 +1,5 @@
-// Package kv is the replicated state machine: keys with values and versions, and client sessions. It
-// is deterministic: it has no clock, no randomness and no map order in anything that it says, so
+// Package kv is the replicated state machine: keys with values and versions, and client sessions.
+// It is deterministic: it has no clock, no randomness and no map order in anything that it says, so
 // machines that apply the same entries hold the same state, give the same answers and have the same
 // [Machine.Digest].
 //
@@ -95,9 +95,9 @@ func (m *Machine) List(prefix, start string, limit int) (list []Listed, more boo
 // Skip notes that the entry at index was none for the state machine.
 func (m *Machine) Skip(index uint64) { m.applied = index }
 
-// Apply carries out the command of the entry at index. Indices only grow. A command that it does not
-// know changes nothing, and says so: it never guesses and never panics, since every node must come
-// to the same end.
+// Apply carries out the command of the entry at index. Indices only grow. A command that it does
+// not know changes nothing, and says so: it never guesses and never panics, since every node must
+// come to the same end.
 func (m *Machine) Apply(index uint64, data []byte) Result {
 	m.applied = index
 	c, err := Decode(data)

@@ -17,9 +17,9 @@ const (
 	MaxReplies = 64
 )
 
-// sessions are the clients that want each of their requests carried out once, even if it is sent and
-// logged several times (Ongaro's dissertation, §6.3). Nothing about them depends on a clock: they are
-// opened, used and closed by entries of the log.
+// sessions are the clients that want each of their requests carried out once, even if it is sent
+// and logged several times (Ongaro's dissertation, §6.3). Nothing about them depends on a clock:
+// they are opened, used and closed by entries of the log.
 type sessions struct {
 	byID map[uint64]*session
 	// used has all sessions, the one used last at the front. Values are *session.

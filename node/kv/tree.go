@@ -180,8 +180,8 @@ func (t *tree) remove(n *node, key string) {
 	}
 }
 
-// fill sees to it that the kid of n under which key belongs, the i-th, has a key to spare, and returns
-// the node in which to look on: that kid, or n if key itself came to stand there.
+// fill sees to it that the kid of n under which key belongs, the i-th, has a key to spare, and
+// returns the node in which to look on: that kid, or n if key itself came to stand there.
 func (t *tree) fill(n *node, i int, key string) *node {
 	kid := t.kid(n, i)
 	if len(kid.keys) > minKeys {

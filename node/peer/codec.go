@@ -19,7 +19,8 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// ErrFrame says that what came over a connection is no valid frame. The connection is then of no use.
+// ErrFrame says that what came over a connection is no valid frame. The connection is then of no
+// use.
 var ErrFrame = errors.New("bad frame")
 
 const (
@@ -70,7 +71,7 @@ func DecodeMessage(data []byte) (raft.Message, error) {
 	data = data[2:]
 	var v [8]uint64
 	for i := range v {
-		n := 0
+		var n int
 		if v[i], n = binary.Uvarint(data); n <= 0 {
 			return raft.Message{}, fmt.Errorf("%w: message is cut short", ErrFrame)
 		}

@@ -11,9 +11,9 @@ import (
 	"github.com/raftcheck/raftcheck/node/raft"
 )
 
-// A SYN that was lost is sent again by the kernel only after a second, and then ever more rarely. So
-// that a link that heals is used at once, another one is sent every synEvery, up to synCount at a
-// time; the first connection that comes about is taken.
+// A SYN that was lost is sent again by the kernel only after a second, and then ever more rarely.
+// So that a link that heals is used at once, another one is sent every synEvery, up to synCount at
+// a time; the first connection that comes about is taken.
 const (
 	synEvery = 250 * time.Millisecond
 	synCount = 8

@@ -7,8 +7,8 @@
 // those on one connection arrive in order. A queue that is full, or that has no connection, drops:
 // waiting would hold up the leader for the sake of a follower that is gone, and what is dropped is
 // sent again by the protocol. What matters is to be back quickly when a link heals, so a connection
-// whose data nobody acknowledges is given up after [Options.Stuck], and dialing goes on several times
-// a second.
+// whose data nobody acknowledges is given up after [Options.Stuck], and dialing goes on several
+// times a second.
 package peer
 
 import (

@@ -88,8 +88,8 @@ func TestAnswersByteForByte(t *testing.T) {
 	}
 }
 
-// TestSessionsCarryRetriesOutOnce retries each increment on one node after another until one answers,
-// while leaders are killed: the sum tells whether any was carried out twice or not at all.
+// TestSessionsCarryRetriesOutOnce retries each increment on one node after another until one
+// answers, while leaders are killed: the sum tells whether any was carried out twice or not at all.
 func TestSessionsCarryRetriesOutOnce(t *testing.T) {
 	c := startCluster(t, 3)
 	const clients, each = 4, 40
@@ -140,8 +140,8 @@ func (c *cluster) admin(op, body string) reply {
 	return c.do("admin/"+op, body)
 }
 
-// TestMembership grows a cluster from three to five, swaps all members but one, and shrinks it, with
-// clients at work all the time.
+// TestMembership grows a cluster from three to five, swaps all members but one, and shrinks it,
+// with clients at work all the time.
 func TestMembership(t *testing.T) {
 	c := newCluster(t, 6, func(cfg *Config) {
 		cfg.Voters = []raft.ID{1, 2, 3}

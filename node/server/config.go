@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/raftcheck/raftcheck/node/raft"
+	"github.com/raftcheck/raftcheck/node/wal"
 )
 
 // The defaults of [Config].
@@ -51,6 +52,9 @@ type Config struct {
 	// KeepTail is how many entries before a snapshot stay in memory, so that a follower that is a
 	// little behind needs no snapshot; 4096.
 	KeepTail int
+
+	// openFS opens the data directory; tests put faults under it.
+	openFS func(dir string) wal.FS
 
 	Trace io.Writer // one JSON line per protocol event
 	Log   *slog.Logger
@@ -144,6 +148,9 @@ func parsePort(s string) (int, error) {
 
 // withDefaults fills in what was left zero.
 func (c Config) withDefaults() Config {
+	if c.openFS == nil {
+		c.openFS = func(dir string) wal.FS { return wal.OSDir(dir) }
+	}
 	if c.Cluster == "" {
 		c.Cluster = DefaultCluster
 	}

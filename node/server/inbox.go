@@ -8,8 +8,9 @@ import (
 	"github.com/raftcheck/raftcheck/node/raft"
 )
 
-// inbox collects inputs for the core loop. Whoever has something adds it and goes on; the loop takes
-// everything at once, so that requests that come in together are appended, sent and synced together.
+// inbox collects inputs for the core loop. Whoever has something adds it and goes on; the loop
+// takes everything at once, so that requests that come in together are appended, sent and synced
+// together.
 type inbox struct {
 	mu sync.Mutex // guards batch and closed
 	batch

@@ -16,8 +16,8 @@ const peerbookName = "peers.json"
 
 // peerbook remembers the incarnation under which each peer was met first. A node whose disk was
 // wiped comes back with another one: it has forgotten its votes and what it acknowledged, so a
-// majority that counts on its memory could be fooled. It is refused, and has to be added under a new
-// id.
+// majority that counts on its memory could be fooled. It is refused, and has to be added under a
+// new id.
 type peerbook struct {
 	fs wal.FS
 

@@ -3,8 +3,8 @@ package server
 import "github.com/raftcheck/raftcheck/node/raft"
 
 // pendingWrites are the writes that were appended and are not decided, by their index. There can be
-// several at one index: one of a term in which leadership was lost, and one of a later term, when the
-// log was cut and grew again.
+// several at one index: one of a term in which leadership was lost, and one of a later term, when
+// the log was cut and grew again.
 type pendingWrites struct {
 	byIndex map[raft.Index]*write
 	older   map[raft.Index][]*write // those that a later one took the place of

@@ -11,8 +11,8 @@ import (
 	"github.com/raftcheck/raftcheck/node/wire"
 )
 
-// pipe is a connection of the binary protocol. Requests that arrive together go to the loop together,
-// and answers that are ready together leave in one write.
+// pipe is a connection of the binary protocol. Requests that arrive together go to the loop
+// together, and answers that are ready together leave in one write.
 type pipe struct {
 	s    *Server
 	conn net.Conn

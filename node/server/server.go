@@ -5,17 +5,12 @@ package server
 
 import (
 	"context"
-	crand "crypto/rand"
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -69,8 +64,8 @@ func (e *DiskError) Error() string { return "disk failed: " + e.Err.Error() }
 // Unwrap returns the cause.
 func (e *DiskError) Unwrap() error { return e.Err }
 
-// Start brings a node up: it binds its ports first, so that nobody is refused while the log is read,
-// recovers, and begins to take part.
+// Start brings a node up: it binds its ports first, so that nobody is refused while the log is
+// read, recovers, and begins to take part.
 func Start(cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
@@ -106,86 +101,6 @@ func bind(cfg Config) (listeners, error) {
 		return listeners{}, errors.Join(fmt.Errorf("listen for clients: %w", err), p.Close())
 	}
 	return listeners{c, p}, nil
-}
-
-// recover reads the data directory and makes the core of it.
-func (s *Server) recover() (*raft.Node, *kv.Machine, error) {
-	if err := os.MkdirAll(s.cfg.Data, 0o750); err != nil {
-		return nil, nil, fmt.Errorf("data directory: %w", err)
-	}
-	fsys := wal.OSDir(s.cfg.Data)
-	var err error
-	if s.identity, err = loadIdentity(fsys, s.cfg); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", s.cfg.Data, err)
-	}
-	incarnation, err := s.identity.incarnation()
-	if err != nil {
-		return nil, nil, err
-	}
-	voters, err := s.identity.voters()
-	if err != nil {
-		return nil, nil, err
-	}
-	if s.book, err = loadPeerbook(fsys); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", s.cfg.Data, err)
-	}
-	s.store = snapshot.NewStore(fsys)
-	if err := s.store.Clean(); err != nil {
-		return nil, nil, err
-	}
-	machine, meta, err := loadNewest(s.store)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", s.cfg.Data, err)
-	}
-	if meta.Index == 0 && slices.Contains(voters, s.cfg.ID) {
-		meta.Config = raft.Config{Voters: voters}
-	}
-	log, found, err := wal.Open(fsys, wal.Options{
-		Owner:       wal.Owner{ID: s.cfg.ID, Incarnation: incarnation},
-		SegmentSize: s.cfg.SegmentSize,
-		Background:  func(f func()) { go f() },
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", s.cfg.Data, err)
-	}
-	s.wal = log
-	if found.Snapshot != nil && found.Snapshot.Index > meta.Index {
-		return nil, nil, errors.Join(log.Abandon(), fmt.Errorf("%s: %w", s.cfg.Data, &snapshot.DamagedError{
-			File: s.cfg.Data, Reason: fmt.Sprintf("the log begins after %d, but the newest snapshot is of %d",
-				found.Snapshot.Index, meta.Index),
-		}))
-	}
-	if found.TornBytes > 0 {
-		s.log.Warn("removed an unfinished write from the end of the log", "bytes", found.TornBytes)
-	}
-	rng, err := newRand()
-	if err != nil {
-		return nil, nil, errors.Join(err, log.Abandon())
-	}
-	node, err := raft.New(1, raft.Options{
-		ID: s.cfg.ID, Rand: rng,
-		Heartbeat:       raft.Time(s.cfg.Heartbeat),
-		ElectionTimeout: raft.Time(s.cfg.ElectionTimeout),
-		KeepTail:        s.cfg.KeepTail,
-	}, raft.Restored{
-		HardState: found.HardState, Entries: found.Entries,
-		Snapshot: meta,
-	})
-	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("%s: %w", s.cfg.Data, err), log.Abandon())
-	}
-	s.log.Info("recovered", "term", found.HardState.Term, "snapshot", meta.Index,
-		"entries", len(found.Entries), "clean", found.Clean)
-	return node, machine, nil
-}
-
-func newRand() (*rand.Rand, error) {
-	var seed [16]byte
-	if _, err := crand.Read(seed[:]); err != nil {
-		return nil, err
-	}
-	return rand.New(rand.NewPCG(
-		binary.LittleEndian.Uint64(seed[:8]), binary.LittleEndian.Uint64(seed[8:]))), nil
 }
 
 // assemble starts the goroutines.
@@ -314,8 +229,8 @@ func (s *Server) Stop(ctx context.Context) error {
 	return s.stopErr
 }
 
-// handOver gives leadership away, if there is anybody to take it and it does not take longer than an
-// election would.
+// handOver gives leadership away, if there is anybody to take it and it does not take longer than
+// an election would.
 func (s *Server) handOver(ctx context.Context) {
 	var to raft.ID
 	if s.onLoop(func(l *loop) *Error {

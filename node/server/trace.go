@@ -16,8 +16,8 @@ const (
 )
 
 // tracer writes protocol events as JSON lines. A goroutine of its own does the writing, so that a
-// reader that has stopped does not stop the node: when the buffer is full, events are dropped, which
-// a gap in seq shows.
+// reader that has stopped does not stop the node: when the buffer is full, events are dropped,
+// which a gap in seq shows.
 type tracer struct {
 	node  string
 	start time.Time

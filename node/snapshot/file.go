@@ -78,8 +78,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// flush writes the chunk. Its checksum goes on from the chunk before, so chunks cannot be exchanged.
-// An empty chunk is the end.
+// flush writes the chunk. Its checksum goes on from the chunk before, so chunks cannot be
+// exchanged. An empty chunk is the end.
 func (w *Writer) flush() error {
 	data := w.chunk[chunkHeader:]
 	binary.LittleEndian.PutUint32(w.chunk, uint32(len(data)))

@@ -130,7 +130,8 @@ func TestEveryDamageIsNoticed(t *testing.T) {
 }
 
 // transfer runs both sides over a pipe; the fetching side hangs up after limit bytes.
-func transfer(t *testing.T, from, to *Store, least raft.Index, limit int64) (raft.SnapshotMeta, error) {
+func transfer(t *testing.T, from, to *Store, least raft.Index, limit int64,
+) (raft.SnapshotMeta, error) {
 	t.Helper()
 	a, b := net.Pipe()
 	served := make(chan error, 1)

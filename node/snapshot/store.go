@@ -1,4 +1,5 @@
-// Package snapshot keeps snapshots of the state machine on disk: a file that is whole or is not there.
+// Package snapshot keeps snapshots of the state machine on disk: a file that is whole or is not
+// there.
 //
 //	snap-<index>-<term>.snap    the newest snapshot
 //	part-<index>-<term>-<size>  one that is being fetched from another node

@@ -124,8 +124,8 @@ func send(conn Conn, f wal.File, offset, size int64) error {
 }
 
 // Fetch reads the newest snapshot of the other side of a connection, going on where an earlier call
-// broke off, and returns it when it has been checked and is durable. One that is older than least is
-// refused: it would be of no use.
+// broke off, and returns it when it has been checked and is durable. One that is older than least
+// is refused: it would be of no use.
 func (s *Store) Fetch(conn Conn, least raft.Index) (raft.SnapshotMeta, error) {
 	has, offset, err := s.findPart()
 	if err != nil {

@@ -10,8 +10,8 @@
 // What it promises:
 //
 //  1. When Save returns nil, everything in the batch survives a crash. When it does not, the log
-//     takes nothing any more: after a failed fsync nobody knows what is on the disk (Rebello et al.,
-//     "Can Applications Recover from fsync Failures?", ATC 2020), so the node has to stop.
+//     takes nothing any more: after a failed fsync nobody knows what is on the disk (Rebello et
+//     al., "Can Applications Recover from fsync Failures?", ATC 2020), so the node has to stop.
 //  2. A frame is written only after the one before it is durable. So a broken frame at the very end
 //     is a write that a crash cut off, and is removed; a broken frame with anything behind it is
 //     damage, and Open refuses with a [CorruptError] instead of forgetting what was acknowledged.

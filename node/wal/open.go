@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Open recovers the log in the directory, or begins one. It repairs the torn end that a crash leaves
-// and refuses, with a [CorruptError], what a crash cannot explain.
+// Open recovers the log in the directory, or begins one. It repairs the torn end that a crash
+// leaves and refuses, with a [CorruptError], what a crash cannot explain.
 func Open(fsys FS, opts Options) (*Log, Recovered, error) {
 	if opts.SegmentSize == 0 {
 		opts.SegmentSize = defaultSegmentSize

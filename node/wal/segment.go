@@ -113,7 +113,8 @@ func decodeHeader(data []byte) (segmentHeader, error) {
 	return h, nil
 }
 
-// sealFrame completes a frame whose payload stands after frameHeader free bytes at the start of buf.
+// sealFrame completes a frame whose payload stands after frameHeader free bytes at the start of
+// buf.
 func sealFrame(buf []byte, epoch, seq uint64) []byte {
 	le := binary.LittleEndian
 	le.PutUint32(buf, uint32(len(buf)-frameHeader))
@@ -204,7 +205,8 @@ func readSegment(name string, data []byte) (contents, error) {
 	return c, nil
 }
 
-// findLater looks for a sign that something was written after the broken frame at the start of rest.
+// findLater looks for a sign that something was written after the broken frame at the start of
+// rest.
 func findLater(rest []byte, epoch, seq uint64) (off int64, found bool) {
 	le := binary.LittleEndian
 	if len(rest) >= frameHeader && le.Uint32(rest) > 0 &&

@@ -206,7 +206,7 @@ func TestCrashLosesNothingThatWasSaved(t *testing.T) {
 			if d := diff(want, recoveredState(r)); d != "" {
 				t.Fatalf("seed %d life %d: got(+) want(-):\n%s", seed, life, d)
 			}
-			maybe := want
+			var maybe state
 			fsys.failAt = fsys.ops + 1 + rng.IntN(150)
 			for {
 				b := randomBatch(rng, &want)
@@ -486,7 +486,8 @@ func FuzzSegment(f *testing.F) {
 }
 
 func BenchmarkSave(b *testing.B) {
-	l, _, err := Open(OSDir(b.TempDir()), Options{Owner: testOwner, Background: func(f func()) { go f() }})
+	l, _, err := Open(OSDir(b.TempDir()),
+		Options{Owner: testOwner, Background: func(f func()) { go f() }})
 	if err != nil {
 		b.Fatal(err)
 	}

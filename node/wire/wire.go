@@ -5,8 +5,8 @@
 //	client: Magic, then requests     frame = length u32 | id u64 | kind u8 | body
 //	node:   responses                frame = length u32 | id u64 | status u8 | body
 //
-// Length counts what follows it. All numbers are little-endian. What a request means, what the errors
-// are and what "definite" promises is the same as over HTTP.
+// Length counts what follows it. All numbers are little-endian. What a request means, what the
+// errors are and what "definite" promises is the same as over HTTP.
 package wire
 
 import (
