@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -175,7 +176,7 @@ func judge(
 	if err != nil {
 		return nil, err
 	}
-	checkers := append(w.Checkers(), check.Stock()...)
+	checkers := slices.Concat(w.Checkers(), check.Stock(), check.Traces())
 	in := &check.Input{History: h, Promises: check.PromisesOf(h.Header), Dir: dir}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
