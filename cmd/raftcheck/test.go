@@ -44,6 +44,9 @@ func testCmd() *cobra.Command {
 			if !cmd.Flags().Changed("seed") {
 				cfg.Seed = newSeed()
 			}
+			if cfg.Plan != "" && cmd.Flags().Changed("faults") {
+				return usage("leave one of them out", "--plan and --faults contradict each other")
+			}
 			return runTest(cmd, cfg, flags)
 		},
 	}
@@ -53,6 +56,7 @@ func testCmd() *cobra.Command {
 	f.StringVar(&cfg.Workload, "workload", cfg.Workload, "what clients do; see raftcheck list")
 	f.StringSliceVar(&cfg.Faults, "faults", cfg.Faults,
 		"what breaks: names, families, standard, all or none; see raftcheck list")
+	f.StringVar(&cfg.Plan, "plan", "", "a file that says which fault comes when (YAML)")
 	f.DurationVar(&cfg.TimeLimit, "time-limit", cfg.TimeLimit, "how long clients work")
 	f.Float64Var(&cfg.Rate, "rate", cfg.Rate, "operations a second, of all clients together")
 	f.StringVar(&cfg.Concurrency, "concurrency", cfg.Concurrency,

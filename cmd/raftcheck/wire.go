@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -73,17 +74,10 @@ func assemble(cfg config.Config, behaviour fake.Behaviour) (p parts, err error) 
 	if p.workload, err = workloads.Named(cfg.Workload); err != nil {
 		return p, hinted{err, "raftcheck list"}
 	}
-	if p.faults, err = nemesis.Select(cfg.Faults, cfg.Nodes); err != nil {
-		return p, hinted{err, "raftcheck list"}
-	}
 	if p.clients, err = cfg.Clients(); err != nil {
 		return p, err
 	}
-	p.schedule, err = nemesis.Plan(nemesis.Wishes{
-		Faults: p.faults, Nodes: cfg.Nodes, TimeLimit: cfg.TimeLimit, Quiet: cfg.Quiet,
-		Interval: cfg.FaultInterval, Duration: cfg.FaultDuration,
-	}, source(cfg.Seed, "faults"))
-	if err != nil {
+	if p.faults, p.schedule, err = plan(cfg); err != nil {
 		return p, err
 	}
 	switch cfg.Runtime {
@@ -100,6 +94,39 @@ func assemble(cfg config.Config, behaviour fake.Behaviour) (p parts, err error) 
 		return p, hinted{err, "raftcheck list"}
 	}
 	return p, nil // the runtime needs an engine, see openRuntime
+}
+
+// plan draws the fault plan, or reads it from the file that cfg names.
+func plan(cfg config.Config) ([]nemesis.Fault, nemesis.Schedule, error) {
+	if cfg.Plan != "" {
+		return readPlan(cfg)
+	}
+	faults, err := nemesis.Select(cfg.Faults, cfg.Nodes)
+	if err != nil {
+		return nil, nemesis.Schedule{}, hinted{err, "raftcheck list"}
+	}
+	s, err := nemesis.Plan(nemesis.Wishes{
+		Faults: faults, Nodes: cfg.Nodes, TimeLimit: cfg.TimeLimit, Quiet: cfg.Quiet,
+		Interval: cfg.FaultInterval, Duration: cfg.FaultDuration,
+	}, source(cfg.Seed, "faults"))
+	return faults, s, err
+}
+
+// readPlan reads a plan that somebody wrote. The faults in it are those that the run asks for.
+func readPlan(cfg config.Config) ([]nemesis.Fault, nemesis.Schedule, error) {
+	f, err := os.Open(cfg.Plan)
+	if err != nil {
+		return nil, nemesis.Schedule{}, err
+	}
+	defer f.Close()
+	s, err := nemesis.ReadPlan(f, cfg.TimeLimit, cfg.Nodes)
+	if err != nil {
+		return nil, s, hinted{fmt.Errorf("%s: %w", cfg.Plan, err), "raftcheck list shows the faults"}
+	}
+	faults := slices.DeleteFunc(nemesis.Faults(), func(f nemesis.Fault) bool {
+		return !s.Uses(f.Name())
+	})
+	return faults, s, nil
 }
 
 // operations makes what clients do in a run.

@@ -24,6 +24,8 @@ type Config struct {
 	Image string `json:"image,omitempty"`
 	// Faults are names and families of faults, or "standard", "all" or "none".
 	Faults []string `json:"faults"`
+	// Plan is a file with a fault plan; empty means to draw one. What it says stands in for Faults.
+	Plan string `json:"plan,omitempty"`
 	// TimeLimit is how long clients work.
 	TimeLimit time.Duration `json:"time_limit_ns"`
 	// Rate is how many operations a second all clients together begin, on average.
