@@ -46,7 +46,7 @@ func Run(t *testing.T, cfg Config) {
 		{"Boot", testBoot}, {"Pause", testPause}, {"KillAndStart", testKillAndStart},
 		{"CutOneWay", testCutOneWay}, {"CutOutlivesKill", testCutOutlivesKill},
 		{"Exits", testExits}, {"Logs", testLogs}, {"Driver", testDriver}, {"Down", testDown},
-		{"DiesAtBoot", testDiesAtBoot},
+		{"DiesAtBoot", testDiesAtBoot}, {"Interrupted", testInterrupted},
 		// Abilities that a host may have.
 		{"CutData", testCutData}, {"CutClients", testCutClients}, {"Reset", testReset},
 		{"Shape", testShape}, {"Freeze", testFreeze}, {"Clocks", testClocks},

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/raftcheck/raftcheck/harness/cluster"
 	"github.com/raftcheck/raftcheck/harness/sut"
@@ -173,7 +174,17 @@ func testExits(t *testing.T, cfg Config) {
 	if x := nextExit(t, c, "killed"); x.Node != "n2" || !x.Asked || x.OOM || x.At.IsZero() {
 		t.Errorf("killed: got %+v, want one of n2, asked for", x)
 	}
+	const kills = 10
+	for range kills { // the exit may be told only when the node runs again
+		must(t, h.Start(t.Context()))
+		must(t, h.Signal(t.Context(), cluster.Kill))
+	}
 	must(t, h.Start(t.Context()))
+	for i := range kills {
+		if x := nextExit(t, c, "killed at once"); x.Node != "n2" || !x.Asked {
+			t.Errorf("kill %d: got %+v, want one of n2, asked for", i+1, x)
+		}
+	}
 	if cfg.programs() {
 		if _, ok := c.(cluster.DriverHost); ok {
 			tell(t, c, c.Nodes()[1], "exit 3")
@@ -293,6 +304,30 @@ func testDown(t *testing.T, cfg Config) {
 		must(t, c.Down(ctx))
 	}
 	mustLeaveNothing(t, cfg, spec.Run)
+}
+
+// testInterrupted ends Up at several moments.
+func testInterrupted(t *testing.T, cfg Config) {
+	enough := errors.New("enough")
+	var runs []string
+	for wait := 20 * time.Millisecond; ; wait += wait {
+		spec := NewSpec(t, cfg, 3)
+		runs = append(runs, spec.Run)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), wait, enough)
+		c, err := cfg.New(t).Up(ctx, spec)
+		cancel()
+		if err == nil { // it was up before
+			must(t, c.Down(t.Context()))
+			break
+		}
+		if !errors.Is(err, enough) && !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("interrupted after %v: got %v, want %v", wait, err, enough)
+		}
+		mustLeaveNothing(t, cfg, spec.Run)
+	}
+	for _, run := range runs { // and nothing came later
+		mustLeaveNothing(t, cfg, run)
+	}
 }
 
 func mustLeaveNothing(t *testing.T, cfg Config, run string) {

@@ -61,10 +61,19 @@ func newCluster(r *Runtime, prov *testcontainers.DockerProvider, spec cluster.Sp
 	return c
 }
 
+// steady is for calls that make something. If they were broken off, the engine would go on with
+// them, and what it makes would come to light only after everything was removed. So whoever is
+// interrupted waits for them.
+func steady(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+}
+
 // up makes the network and then all pods at once.
 func (c *dockerCluster) up(ctx context.Context) error {
+	making, cancel := steady(ctx)
+	defer cancel()
 	var err error
-	c.subnet, err = c.engine.createNetwork(ctx, c.network, c.spec.Run, c.spec.Keep)
+	c.subnet, err = c.engine.createNetwork(making, c.network, c.spec.Run, c.spec.Keep)
 	if err != nil {
 		return err
 	}
@@ -91,7 +100,9 @@ func (c *dockerCluster) up(ctx context.Context) error {
 	}
 	// A process that can not start at all, for want of a flag say, needs a moment to find out. Told
 	// here, with its last words, it spares its user the wait for a node that never becomes ready.
-	pause(ctx, bootGrace)
+	if pause(ctx, bootGrace); ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	for _, n := range c.nodes {
 		if err := c.pods[n.ID].mustRun(ctx); err != nil {
 			return fmt.Errorf("node %s: %w", n.ID, err)

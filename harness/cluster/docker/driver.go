@@ -24,9 +24,11 @@ type driver struct {
 }
 
 func (c *dockerCluster) startDriver(ctx context.Context, i int) (*driver, error) {
+	making, cancel := steady(ctx)
+	defer cancel()
 	self := sut.Node{ID: sut.NodeID(fmt.Sprintf("driver%d", i+1)),
 		Addr: hostOf(c.subnet, firstDriver+i)}
-	ctr, err := c.provider.CreateContainer(ctx, testcontainers.ContainerRequest{
+	ctr, err := c.provider.CreateContainer(making, testcontainers.ContainerRequest{
 		Image:  c.cfg.ToolImage,
 		Name:   c.network + "-" + string(self.ID),
 		Cmd:    c.cfg.DriverArgs,
@@ -51,7 +53,7 @@ func (c *dockerCluster) startDriver(ctx context.Context, i int) (*driver, error)
 	if d.attachment, err = c.engine.attach(ctx, d.id); err != nil {
 		return nil, err
 	}
-	if err := ctr.Start(ctx); err != nil {
+	if err := start(ctx, ctr); err != nil {
 		d.attachment.Close()
 		return nil, err
 	}

@@ -8,9 +8,9 @@
 //	└───────────────────────────────────────────────────────────────────────────────────────┘
 //
 // so that what the agent installs outlives the node, a dial to a killed node is refused at once as
-// by a real machine, and a restart costs no network set-up. testcontainers-go creates, starts and
-// terminates containers; the Docker client does the rest. Everything carries the labels of
-// labels.go, and is found by them again when whoever made it is dead.
+// by a real machine, and a restart costs no network set-up. testcontainers-go creates and starts
+// containers; the Docker client does the rest. Everything carries the labels of labels.go: by them
+// alone it is found and removed, by whoever made it or, when that is dead, by the next.
 package docker
 
 import (

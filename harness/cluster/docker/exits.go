@@ -38,12 +38,12 @@ func newExitWatch(c *dockerCluster) *exitWatch {
 func (w *exitWatch) start(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	w.cancel = cancel
-	messages, failed := w.subscribe(ctx, time.Now())
+	messages, failed := w.subscribe(ctx, "")
 	w.ended.Go(func() { w.run(ctx, messages, failed) })
 	return nil
 }
 
-func (w *exitWatch) subscribe(ctx context.Context, since time.Time,
+func (w *exitWatch) subscribe(ctx context.Context, since string,
 ) (<-chan events.Message, <-chan error) {
 	args := ofRun(w.c.spec.Run)
 	args.Add("label", LabelRole+"=node")
@@ -51,19 +51,18 @@ func (w *exitWatch) subscribe(ctx context.Context, since time.Time,
 		args.Add("event", string(a))
 	}
 	args.Add("type", string(events.ContainerEventType))
-	return w.c.engine.cli.Events(ctx, events.ListOptions{Filters: args, Since: stamp(since)})
+	return w.c.engine.cli.Events(ctx, events.ListOptions{Filters: args, Since: since})
 }
 
 // run reads events until ctx ends. A stream that breaks is taken up again where it broke.
 func (w *exitWatch) run(ctx context.Context, messages <-chan events.Message, failed <-chan error) {
-	last := time.Now()
+	var last, seen time.Time // of the last event, and of that before the stream broke
 	for {
 		select {
 		case m := <-messages:
-			at := time.Unix(0, m.TimeNano)
-			if at.After(last) { // else it was seen before the stream broke
-				last = at
-				w.handle(ctx, m, at)
+			last = time.Unix(0, m.TimeNano)
+			if last.After(seen) {
+				w.handle(ctx, m, last)
 			}
 		case err := <-failed:
 			if ctx.Err() != nil {
@@ -75,7 +74,12 @@ func (w *exitWatch) run(ctx context.Context, messages <-chan events.Message, fai
 				return
 			case <-time.After(time.Second):
 			}
-			messages, failed = w.subscribe(ctx, last)
+			seen = last
+			since := "1" // second of 1970; the run is younger
+			if !seen.IsZero() {
+				since = stamp(seen)
+			}
+			messages, failed = w.subscribe(ctx, since)
 		}
 	}
 }
@@ -95,13 +99,23 @@ func (w *exitWatch) handle(ctx context.Context, m events.Message, at time.Time) 
 	if code, err := strconv.Atoi(m.Actor.Attributes["exitCode"]); err == nil {
 		x.Code = code
 	}
-	p.mu.Lock() // waits for a kill under way, so that its outcome is known
-	x.Asked = p.killed && x.Code == killedCode
-	p.mu.Unlock()
+	x.Asked = p.wasKilled() && x.Code == killedCode
 	if x.Code == killedCode && !x.Asked && !x.OOM {
 		x.OOM = p.wasOOM(ctx)
 	}
 	w.report(x)
+}
+
+// wasKilled says whether an exit is that of one of our kills, each of which has one. It waits for a
+// kill under way, so that its outcome is known. The node may run again by now.
+func (p *pod) wasKilled() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.kills == 0 {
+		return false
+	}
+	p.kills--
+	return true
 }
 
 // wasOOM asks the engine; it is right only as long as the container was not started again.

@@ -64,11 +64,14 @@ func (p *pod) killProcess(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.frozen { // a signal would wait for the thaw; the engine knows how to do both
-		p.killed, p.frozen = true, false
+		p.frozen = false
+		p.kills++
 		return p.c.engine.cli.ContainerKill(ctx, p.container.GetContainerID(), "KILL")
 	}
 	n, err := p.agent.Signal(ctx, string(cluster.Kill))
-	p.killed = p.killed || len(n.Processes) > 0 || err != nil
+	if len(n.Processes) > 0 || err != nil {
+		p.kills++
+	}
 	return err
 }
 

@@ -32,7 +32,7 @@ type pod struct {
 	process sync.Mutex // one change of the node's process at a time
 
 	mu     sync.Mutex // guards the next two, and is held while a kill is under way
-	killed bool       // by us, since the last start
+	kills  int        // ours, whose exits the engine has not yet told
 	frozen bool
 
 	cutting sync.Mutex // guards cuts, and keeps changes of them in order
@@ -79,6 +79,11 @@ func (p *pod) up(ctx context.Context) error {
 
 // createAgent makes the container that owns the pod's namespaces.
 func (p *pod) createAgent(ctx context.Context) (testcontainers.Container, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	ctx, cancel := steady(ctx)
+	defer cancel()
 	return p.c.provider.CreateContainer(ctx, testcontainers.ContainerRequest{
 		Image:  p.c.cfg.ToolImage,
 		Name:   p.name("-agent"),
@@ -165,7 +170,7 @@ func (p *pod) startAgent(ctx context.Context, agent testcontainers.Container) er
 		return err
 	}
 	p.agent = wire.NewClient(p.stream, p.stream)
-	if err := agent.Start(ctx); err != nil {
+	if err := start(ctx, agent); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, agentBudget)
@@ -178,6 +183,8 @@ func (p *pod) startAgent(ctx context.Context, agent testcontainers.Container) er
 
 // createNode makes the node's container, and before it the volume that outlives its process.
 func (p *pod) createNode(ctx context.Context, agentID string) error {
+	ctx, cancel := steady(ctx)
+	defer cancel()
 	cmd := p.c.spec.System.Command(p.node, p.c.Nodes())
 	var mounts []mount.Mount
 	if cmd.DataDir != "" {
@@ -208,13 +215,20 @@ func (p *pod) createNode(ctx context.Context, agentID string) error {
 	return err
 }
 
+// start starts a container that was created.
+func start(ctx context.Context, ctr testcontainers.Container) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	ctx, cancel := steady(ctx)
+	defer cancel()
+	return ctr.Start(ctx)
+}
+
 // startNode starts the node's container and follows its output. The process has been executed when
 // it returns.
 func (p *pod) startNode(ctx context.Context) error {
-	p.mu.Lock()
-	p.killed = false
-	p.mu.Unlock()
-	if err := p.container.Start(ctx); err != nil {
+	if err := start(ctx, p.container); err != nil {
 		return withLastWords(err, p.lastWords(ctx))
 	}
 	p.logs.follow()
