@@ -81,6 +81,7 @@ type Env struct {
 	data   links // those that are cut for data only
 	shapes shapes
 	hosts  hosts
+	clocks clocks
 }
 
 // ids lists the nodes by name.
@@ -234,6 +235,8 @@ func Faults() []Fault {
 			[]Target{Leader, Follower}, jammed,
 		},
 		reset{}, freeze{},
+		clock{"clock-jump", "the wall clock jumps by 0.1 s to an hour, either way", jump},
+		clock{"clock-rate", "wall and monotonic clock go at 0.5 to 2 times their speed", drift},
 	}
 }
 

@@ -183,6 +183,7 @@ func (e *Env) majorityWhole() bool {
 	e.hosts.mu.Lock()
 	down := e.hosts.down()
 	e.hosts.mu.Unlock()
+	maps.Copy(down, e.clocks.broken())
 	cut := e.links.broken()
 	for _, l := range []map[link]bool{e.data.broken(), e.shapes.broken()} {
 		maps.Copy(cut, l)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"time"
 
 	"github.com/raftcheck/raftcheck/harness/cluster"
 	"github.com/raftcheck/raftcheck/harness/sut"
@@ -47,6 +48,28 @@ func (n *node) Shaped(context.Context) (map[sut.NodeID]cluster.LinkCount, error)
 		counts[id] = cluster.LinkCount{Packets: n.carried}
 	}
 	return counts, nil
+}
+
+// SkewClocks implements [cluster.ClockSkewer]: the store in memory looks at no clock.
+func (n *node) SkewClocks(_ context.Context, wall, _ *cluster.Skew) error {
+	n.store.mu.Lock()
+	defer n.store.mu.Unlock()
+	n.skew, n.skewed = cluster.Skew{}, time.Now()
+	if wall != nil {
+		n.skew = *wall
+	}
+	return nil
+}
+
+// ReadClocks implements [cluster.ClockSkewer].
+func (n *node) ReadClocks(context.Context) (wall, monotonic time.Duration, err error) {
+	n.store.mu.Lock()
+	defer n.store.mu.Unlock()
+	wall = n.skew.Offset
+	if n.skew.Rate != 0 {
+		wall += time.Duration((n.skew.Rate - 1) * float64(time.Since(n.skewed)))
+	}
+	return wall, 0, nil
 }
 
 // ErrDown says that there is no cluster.

@@ -1,0 +1,153 @@
+package nemesis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/raftcheck/raftcheck/harness/cluster"
+	"github.com/raftcheck/raftcheck/harness/sut"
+)
+
+// clock makes the clocks that processes read wrong. The clock of the machine stays right, and so do
+// those of everybody else.
+type clock struct {
+	name, doc string
+	// skew draws how wrong; nil leaves a clock right.
+	skew func(rng *rand.Rand) (wall, monotonic *cluster.Skew)
+}
+
+func (c clock) Name() string    { return c.name }
+func (c clock) Family() string  { return "clock" }
+func (c clock) Doc() string     { return c.doc }
+func (clock) Targets() []Target { return []Target{Leader, Follower, Minority} }
+
+// jump sets the wall clock forward or back, by a tenth of a second to an hour.
+func jump(rng *rand.Rand) (wall, monotonic *cluster.Skew) {
+	offset := 100 * time.Millisecond << rng.IntN(15) // to 27 minutes
+	offset += time.Duration(rng.Int64N(int64(offset)))
+	if rng.IntN(2) == 0 {
+		offset = -offset
+	}
+	return &cluster.Skew{Offset: offset}, nil
+}
+
+// drift lets both clocks go at half to double speed: timers are early or late.
+func drift(rng *rand.Rand) (wall, monotonic *cluster.Skew) {
+	rate := 0.5 + rng.Float64()/4
+	if rng.IntN(2) == 0 {
+		rate = 1.25 + rng.Float64()*3/4
+	}
+	return &cluster.Skew{Rate: rate}, &cluster.Skew{Rate: rate}
+}
+
+func (c clock) Inject(ctx context.Context, env *Env, step Step) (Effect, error) {
+	rng := step.rng()
+	nodes, err := env.resolve(ctx, step.Target, rng)
+	if err != nil {
+		return Effect{}, err
+	}
+	wall, monotonic := c.skew(rng)
+	env.clocks.set(step.ID, nodes)
+	eff := Effect{Nodes: nodes, Undo: func(ctx context.Context) (any, error) {
+		return env.clocks.mend(ctx, env, step.ID)
+	}}
+	var mu sync.Mutex
+	ahead := map[sut.NodeID]string{}
+	err = each(nodes, func(id sut.NodeID) error {
+		host, ok := env.Cluster.Host(id).(cluster.ClockSkewer)
+		if !ok {
+			return cluster.Unable{Err: errors.New("clocks can not be skewed here")}
+		}
+		if err := host.SkewClocks(ctx, wall, monotonic); err != nil {
+			return fmt.Errorf("skew the clocks of %s: %w", id, err)
+		}
+		seen, err := readBack(ctx, host, wall)
+		mu.Lock()
+		ahead[id] = seen.Round(time.Millisecond).String()
+		mu.Unlock()
+		if err != nil {
+			return fmt.Errorf("read the clocks of %s: %w", id, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return eff, unable(err)
+	}
+	eff.Evidence = map[string]any{"wall_clock_ahead": ahead}
+	return eff, nil
+}
+
+// readBack waits until the wall clock that the process itself reads is seen to be wrong, at least
+// half as much as it should be.
+func readBack(
+	ctx context.Context, host cluster.ClockSkewer, want *cluster.Skew,
+) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, verifyLimit)
+	defer cancel()
+	began := time.Now()
+	var ahead time.Duration
+	var last error
+	err := poll(ctx, func() bool {
+		ahead, _, last = host.ReadClocks(ctx)
+		expected := want.Offset
+		if want.Rate != 0 {
+			expected += time.Duration((want.Rate - 1) * float64(time.Since(began)))
+		}
+		right := max(expected/2, -expected/2) // half of how wrong it must be
+		return last == nil && right > time.Millisecond && max(ahead, -ahead) >= right
+	})
+	if err != nil {
+		return ahead, errors.Join(fmt.Errorf("the clock is only %v ahead", ahead), last)
+	}
+	return ahead, nil
+}
+
+// clocks keeps which steps skew which clocks. Of two steps on one node the later one holds, and
+// when it is healed the clock is right.
+type clocks struct {
+	mu     sync.Mutex
+	active map[int][]sut.NodeID // by step, guarded by mu
+}
+
+func (c *clocks) set(step int, nodes []sut.NodeID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.active == nil {
+		c.active = map[int][]sut.NodeID{}
+	}
+	c.active[step] = nodes
+}
+
+func (c *clocks) mend(ctx context.Context, env *Env, step int) (any, error) {
+	c.mu.Lock()
+	nodes := c.active[step]
+	delete(c.active, step)
+	c.mu.Unlock()
+	return nil, each(nodes, func(id sut.NodeID) error {
+		host, ok := env.Cluster.Host(id).(cluster.ClockSkewer)
+		if !ok {
+			return nil // then it was never skewed
+		}
+		if err := host.SkewClocks(ctx, nil, nil); err != nil {
+			return fmt.Errorf("set the clocks of %s right: %w", id, err)
+		}
+		return nil
+	})
+}
+
+// broken lists the nodes whose clocks are wrong. Raft promises them no leader that lasts.
+func (c *clocks) broken() map[sut.NodeID]bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := map[sut.NodeID]bool{}
+	for _, nodes := range c.active {
+		for _, id := range nodes {
+			all[id] = true
+		}
+	}
+	return all
+}
