@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/raftcheck/raftcheck/harness/cluster"
 	"github.com/raftcheck/raftcheck/harness/cluster/clustertest"
 	"github.com/raftcheck/raftcheck/harness/sut"
@@ -83,44 +85,42 @@ func BenchmarkRestart(b *testing.B) {
 	b.ReportMetric(float64(median(ask).Microseconds()), "ask-us")
 }
 
-// BenchmarkFault measures what the nemesis waits for: a change of the cut on all five nodes, and a
-// pause of one.
+// BenchmarkFault measures what the nemesis waits for: a change of the cut on all five nodes, a pause
+// of one, a link of it that becomes slow, and its wall clock that leaps, for the first time and then.
 func BenchmarkFault(b *testing.B) {
 	e := testEngine(b)
 	image := testImage(b, e)
 	c, _ := benchUp(b, testRuntime(b, e, image), image, 5)
 	defer benchDown(b, c)
-	var cut, stop []time.Duration
-	for b.Loop() {
+	host := c.Host("n1").(*pod)
+	took := map[string][]time.Duration{}
+	timed := func(name string, do func() error) {
 		begin := time.Now()
-		done := make(chan error, 5)
-		for _, n := range c.Nodes() {
-			from := slices.DeleteFunc([]string{"n1", "n2"}, func(s string) bool { return s == string(n.ID) })
-			go func() { done <- c.Host(n.ID).Cut(b.Context(), toIDs(from)) }()
+		if err := do(); err != nil {
+			b.Fatal(err)
 		}
-		for range 5 {
-			if err := <-done; err != nil {
-				b.Fatal(err)
+		took[name] = append(took[name], time.Since(begin))
+	}
+	ctx := b.Context()
+	for b.Loop() {
+		timed("cut5", func() error {
+			var g errgroup.Group
+			for _, n := range c.Nodes() {
+				g.Go(func() error { return c.Host(n.ID).Cut(ctx, []sut.NodeID{"n1", "n2"}) })
 			}
-		}
-		cut = append(cut, time.Since(begin))
-		begin = time.Now()
-		if err := c.Host("n1").Signal(b.Context(), cluster.Stop); err != nil {
-			b.Fatal(err)
-		}
-		stop = append(stop, time.Since(begin))
-		if err := c.Host("n1").Signal(b.Context(), cluster.Cont); err != nil {
-			b.Fatal(err)
-		}
+			return g.Wait()
+		})
+		timed("stop", func() error { return host.Signal(ctx, cluster.Stop) })
+		timed("cont", func() error { return host.Signal(ctx, cluster.Cont) })
+		timed("shape", func() error {
+			return host.Shape(ctx, map[sut.NodeID]cluster.Link{"n3": {Delay: time.Millisecond}}, 1)
+		})
+		timed("unshape", func() error { return host.Shape(ctx, nil, 0) })
+		timed("skew1", func() error { return host.SkewClocks(ctx, &cluster.Skew{Offset: 1}, nil) })
+		timed("skew", func() error { return host.SkewClocks(ctx, &cluster.Skew{Offset: 2}, nil) })
+		timed("unskew", func() error { return host.SkewClocks(ctx, nil, nil) })
 	}
-	b.ReportMetric(float64(median(cut).Microseconds()), "cut5-us")
-	b.ReportMetric(float64(median(stop).Microseconds()), "stop-us")
-}
-
-func toIDs(names []string) []sut.NodeID {
-	var ids []sut.NodeID
-	for _, n := range names {
-		ids = append(ids, sut.NodeID(n))
+	for name, list := range took {
+		b.ReportMetric(float64(median(list).Microseconds()), name+"-us")
 	}
-	return ids
 }

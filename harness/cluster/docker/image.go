@@ -3,6 +3,7 @@ package docker
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"debug/elf"
@@ -10,10 +11,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/build"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/pkg/jsonmessage"
 )
 
@@ -60,9 +64,45 @@ func (e *Engine) BuildImage(ctx context.Context, spec ImageSpec) (string, error)
 	if err := e.build(ctx, ref, files); err != nil {
 		return "", fmt.Errorf("build image %s: %w", ref, err)
 	}
+	e.dropOld(ctx, spec.Label, ref)
 	e.log.Info("built image", "image", ref, "size_bytes", len(binary), "took",
 		time.Since(begin).Round(time.Millisecond))
 	return ref, nil
+}
+
+// Of each kind of image the newest are kept, and the others for a week: who develops a node builds
+// one for each change.
+const (
+	keepImages    = 10
+	keepImagesFor = 7 * 24 * time.Hour
+)
+
+// dropOld removes images of the same kind that nobody has used for long. It is no harm if that
+// fails.
+func (e *Engine) dropOld(ctx context.Context, label, just string) {
+	images, err := e.cli.ImageList(ctx, image.ListOptions{Filters: filters.NewArgs(
+		filters.Arg("label", LabelOurs+"=true"), filters.Arg("label", LabelImage+"="+label))})
+	if err != nil {
+		e.log.Debug("could not list old images", "err", err)
+		return
+	}
+	for _, tag := range oldImages(images, just, time.Now()) {
+		if err := e.remove(ctx, Item{"image", tag, tag}); err != nil { // in use, perhaps
+			e.log.Debug("could not remove an old image", "image", tag, "err", err)
+		}
+	}
+}
+
+// oldImages are the tags of images that are to go.
+func oldImages(images []image.Summary, just string, now time.Time) []string {
+	slices.SortFunc(images, func(a, b image.Summary) int { return cmp.Compare(b.Created, a.Created) })
+	var tags []string
+	for _, i := range images[min(len(images), keepImages):] {
+		if now.Sub(time.Unix(i.Created, 0)) > keepImagesFor && !slices.Contains(i.RepoTags, just) {
+			tags = append(tags, i.RepoTags...)
+		}
+	}
+	return tags
 }
 
 // build has the engine build. The classic builder is asked for: BuildKit wants a session, which the

@@ -5,8 +5,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/image"
 
 	"github.com/raftcheck/raftcheck/harness/cluster"
 	"github.com/raftcheck/raftcheck/harness/cluster/clustertest"
@@ -161,5 +166,29 @@ func TestSpecIsRefused(t *testing.T) {
 		if _, err := rt.Up(t.Context(), c.spec); err == nil || !strings.Contains(err.Error(), c.why) {
 			t.Errorf("%s: got %v", c.why, err)
 		}
+	}
+}
+
+func TestOldImages(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	var all []image.Summary
+	for day := range 20 {
+		all = append(all, image.Summary{RepoTags: []string{"raftcheck-x:" + strconv.Itoa(day)},
+			Created: now.Add(-time.Duration(day) * 24 * time.Hour).Unix()})
+	}
+	slices.Reverse(all)
+	got := oldImages(all, "raftcheck-x:12", now)
+	want := []string{"10", "11", "13", "14", "15", "16", "17", "18", "19"}
+	for i, w := range want {
+		want[i] = "raftcheck-x:" + w
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("of 20, one a day: got %v, want %v", got, want)
+	}
+	for i := range all {
+		all[i].Created = now.Add(-time.Hour).Unix()
+	}
+	if got := oldImages(all, "", now); len(got) != 0 {
+		t.Errorf("of 20 of today: got %v, want none", got)
 	}
 }

@@ -165,15 +165,20 @@ func (e *Engine) sysctls() map[string]string {
 const agentBudget = 20 * time.Second
 
 func (p *pod) startAgent(ctx context.Context, agent testcontainers.Container) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	making, cancel := steady(ctx)
+	defer cancel()
 	var err error
-	if p.stream, err = p.c.engine.attach(ctx, agent.GetContainerID()); err != nil {
+	if p.stream, err = p.c.engine.attach(making, agent.GetContainerID()); err != nil {
 		return err
 	}
 	p.agent = wire.NewClient(p.stream, p.stream)
 	if err := start(ctx, agent); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, agentBudget)
+	ctx, cancel = context.WithTimeout(ctx, agentBudget)
 	defer cancel()
 	if _, err := p.agent.Ping(ctx); err != nil {
 		return withLastWords(err, p.stream.errs.String())
