@@ -13,8 +13,10 @@ func (n *Node) resetElectionTimer() {
 }
 
 // hasLeader reports whether a leader was heard from so recently that nobody should be elected.
+// Lease reads rest on it, so it must not depend on anything but the time: not on the term, which
+// a stray message may raise, nor on a restart.
 func (n *Node) hasLeader() bool {
-	return n.role == Leader || n.leader != 0 && n.now-n.heardAt < n.opts.ElectionTimeout
+	return n.role == Leader || n.now-n.heardAt < n.opts.ElectionTimeout
 }
 
 // becomeFollower enters a term as follower. The vote is forgotten only with the term: forgetting
@@ -238,6 +240,9 @@ func (n *Node) tickLeader() {
 	if !n.opts.NoCheckQuorum && n.now-n.quorumSeen() > n.opts.ElectionTimeout {
 		n.becomeFollower(n.hard.Term, 0)
 		return
+	}
+	if n.opts.LeaseReads {
+		n.nextRound()
 	}
 	for _, p := range n.lead.peers {
 		n.sendHeartbeat(p)

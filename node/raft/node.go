@@ -48,6 +48,7 @@ type leadership struct {
 	uncommitted int // size of the entries not yet committed
 	transfer    transfer
 	change      *change
+	noLease     bool // somebody may be elected against the others' patience
 }
 
 // pending collects effects between two calls of Drain.

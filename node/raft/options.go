@@ -33,6 +33,14 @@ type Options struct {
 	MaxUncommittedBytes int // proposals beyond this are refused with ErrOverloaded; 64 MiB
 	KeepTail            int // entries kept in memory behind a snapshot, for slow followers; 4096
 
+	// LeaseReads lets a leader answer reads without asking, as long as no other can have been
+	// elected (thesis, §6.4.1). That rests on clocks: those of any two members, over an election
+	// timeout, must run at rates within MaxDriftPPM parts per million of true time (500 if zero).
+	// All members must agree on LeaseReads and ElectionTimeout. Without it no promise of this
+	// package depends on a clock.
+	LeaseReads  bool
+	MaxDriftPPM int
+
 	NoPreVote     bool // campaign without asking first (thesis §9.6)
 	NoCheckQuorum bool // lead on without hearing from a quorum (thesis §6.2)
 }
@@ -65,6 +73,7 @@ func (o *Options) defaults() {
 	fill(&o.MaxBatchBytes, 256<<10)
 	fill(&o.MaxUncommittedBytes, 64<<20)
 	fill(&o.KeepTail, 4096)
+	fill(&o.MaxDriftPPM, 500)
 }
 
 func (o *Options) validate() error {

@@ -32,6 +32,7 @@ type progress struct {
 
 	lastSeen Time   // when we last heard from it in this term
 	readAck  uint64 // the last read round that it answered
+	leaseAt  Time   // when that round's heartbeat left
 
 	// Catching up before a promotion (§4.2.1): a round is done when match reaches roundEnd.
 	roundEnd   Index

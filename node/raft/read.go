@@ -13,6 +13,7 @@ type readState struct {
 	waiting []waitingRead
 	round   uint64 // the newest; counts on through all terms
 	rounds  []readRound
+	left    [16]roundTime // when the last rounds' first heartbeats left, by round modulo 16
 
 	// A follower's: asked of the leader, oldest first.
 	context uint64 // the newest; begins at random, as a former life's answers may still come
@@ -29,6 +30,11 @@ type readRound struct {
 	round uint64
 	index Index
 	reads []waitingRead
+}
+
+type roundTime struct {
+	round uint64
+	at    Time
 }
 
 type askedRead struct {
@@ -62,9 +68,13 @@ func (n *Node) flushReads() {
 	if n.commit < n.lead.termStart {
 		return
 	}
-	r.round++
+	n.nextRound()
 	r.rounds = append(r.rounds, readRound{r.round, n.commit, r.waiting})
 	r.waiting = nil
+	if n.hasLease() {
+		n.answerRounds(r.round)
+		return
+	}
 	config, _ := n.members.latest()
 	for _, p := range n.lead.peers {
 		if config.IsVoter(p.id) {
@@ -91,6 +101,12 @@ func (n *Node) confirmReads() {
 		}
 		return 0
 	})
+	n.answerRounds(confirmed)
+}
+
+// answerRounds answers all rounds up to the one that is confirmed.
+func (n *Node) answerRounds(confirmed uint64) {
+	r := &n.reads
 	k := 0
 	for k < len(r.rounds) && r.rounds[k].round <= confirmed {
 		n.answerRound(&r.rounds[k])

@@ -151,6 +151,7 @@ func (n *Node) onHeartbeatResp(m *Message) {
 	p.lastSeen = n.now
 	if m.Context > p.readAck {
 		p.readAck = min(m.Context, n.reads.round)
+		n.renewLease(p)
 		n.confirmReads()
 	}
 }

@@ -30,6 +30,10 @@ func New(now Time, opts Options, from Restored) (*Node, error) {
 	n.disk.durable = n.log.last()
 	n.reads.context = n.rng.Uint64() // never one of a former life's
 	n.resetElectionTimer()
+	n.heardAt = now
+	if !opts.LeaseReads {
+		n.heardAt -= opts.ElectionTimeout // a former life may have promised patience, but need not keep it
+	}
 	n.event(Event{Kind: EventStart, Index: n.log.last(), Term: n.log.lastTerm()})
 	return n, nil
 }

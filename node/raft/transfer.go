@@ -36,7 +36,10 @@ func (n *Node) driveTransfer() {
 	}
 }
 
+// sendTimeoutNow lets to campaign although the others have a leader. Whether and when it does is
+// out of our hands from here on, so there are no more leases in this term.
 func (n *Node) sendTimeoutNow(to ID) {
+	n.lead.noLease = true
 	n.send(Message{
 		Kind: MsgTimeoutNow, To: to, Index: n.log.last(), LogTerm: n.log.lastTerm(),
 	}, 0)

@@ -80,6 +80,7 @@ func Draw(rng *rand.Rand) Plan {
 	if chance(rng, 200) {
 		p.leanToMembership(rng)
 	}
+	p.Raft.MaxDriftPPM = max(1, p.DriftPPM) // what the clocks really do
 	if p.AdminEvery > 0 {
 		p.StayDown = false // a change that is under way may need everybody
 		p.DeadSpares = chance(rng, 250)
@@ -147,6 +148,7 @@ func (p *Plan) drawRaft(rng *rand.Rand) {
 	o.KeepTail = pick(rng, 1, 5, 50, 1000)
 	o.NoPreVote = chance(rng, 300)
 	o.NoCheckQuorum = chance(rng, 150)
+	o.LeaseReads = chance(rng, 300)
 }
 
 func (p *Plan) drawWorld(rng *rand.Rand) {
@@ -185,13 +187,13 @@ func (p Plan) String() string {
 	return fmt.Sprintf("%d+%d nodes, heartbeat %s, election %s, batch %d B, window %d, "+
 		"delay %s+%s, loss %d‰, dup %d‰, long %d‰ ≤ %s, sync %s+%s, stall %d‰, drift %d ppm, "+
 		"snapshots every %d, %d clients, faults every %s, reactive %d‰, admin every %s, "+
-		"pre-vote %t, check-quorum %t, fast restarts %t",
+		"pre-vote %t, check-quorum %t, lease reads %t, fast restarts %t",
 		p.Nodes, p.Spares, show(p.Raft.Heartbeat), show(p.Raft.ElectionTimeout),
 		p.Raft.MaxBatchBytes, p.Raft.MaxInflightMsgs, show(p.Delay), show(p.Jitter),
 		p.LossPerMille, p.DupPerMille, p.LongPerMille, show(p.LongDelay), show(p.Sync),
 		show(p.SyncJitter), p.StallPerMille, p.DriftPPM, p.SnapEvery, p.Clients,
 		show(p.FaultEvery), p.React, show(p.AdminEvery), !p.Raft.NoPreVote,
-		!p.Raft.NoCheckQuorum, p.FastRestart)
+		!p.Raft.NoCheckQuorum, p.Raft.LeaseReads, p.FastRestart)
 }
 
 // show prints virtual time in milliseconds.

@@ -59,7 +59,7 @@ type clientRead struct {
 
 // local is what the node's clock shows.
 func (p *process) local() raft.Time {
-	return p.clockBase + p.w.now + p.w.now/1e6*raft.Time(p.drift)
+	return p.clockBase + p.w.now + p.w.now*raft.Time(p.drift)/1e6
 }
 
 // start brings the process up from its disk.

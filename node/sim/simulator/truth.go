@@ -219,7 +219,7 @@ func (w *World) checkPromise(p *process, m *raft.Message) {
 		kept = m.Reject || d.hard == raft.HardState{Term: m.Term, Vote: m.To}
 	case raft.MsgVote:
 		kept = d.hard == raft.HardState{Term: m.Term, Vote: p.id} &&
-			(p.core.Role() != raft.Candidate || d.holds(m.Index, m.LogTerm))
+			(p.core.Role() != raft.Candidate || p.core.Term() != m.Term || d.holds(m.Index, m.LogTerm))
 	case raft.MsgAppendResp, raft.MsgSnapshotResp:
 		kept = m.Reject || p.kept(m)
 	}
