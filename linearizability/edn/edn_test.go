@@ -35,12 +35,13 @@ func TestRead(t *testing.T) {
 {:type :ok, :process 1, :f :read, :value [x :y]}`,
 			"1 invoke read x null \n1 ok read x \":y\" \n"},
 		{"a text log", "hello\nINFO  jepsen.util - 0\t:invoke\t:read\tnil\n" +
-			"INFO  jepsen.util - 0\t:fail\t:read\t:timed-out\nINFO  jepsen.util - 1\t:invoke\t:cas\t[1 2]\n",
-			""},
+			"INFO  jepsen.util - 0\t:fail\t:read\t:timed-out\n", ""},
 		{"a text log, from its first line on", "INFO  jepsen.util - 0\t:invoke\t:read\tnil\n" +
-			"INFO  jepsen.util - 0\t:fail\t:read\t:timed-out\nINFO  jepsen.util - 1\t:invoke\t:cas\t[1 2]\n" +
+			"INFO  jepsen.util - 0\t:fail\t:read\t:timed-out\n" +
+			"INFO  jepsen.util - 1\t:invoke\t:cas\t[1 2]\n" +
 			"INFO  jepsen.util - :nemesis\t:info\t:stop\t\"x\"\n",
-			"0 invoke read  null \n0 fail read   timed-out\n1 invoke cas  [1,2] \nnemesis info stop  \"x\" \n"},
+			"0 invoke read  null \n0 fail read   timed-out\n1 invoke cas  [1,2] \n" +
+				"nemesis info stop  \"x\" \n"},
 		{"numbers, strings and escapes",
 			`{:type :ok, :process 1, :f :x, :value [-1 2.5 3N "a\n\"\u00e9" true {:a 1}]}`,
 			"1 ok x  [-1,2.5,3,\"a\\n\\\"é\",true,{\"a\":1}] \n"},

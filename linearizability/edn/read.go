@@ -5,8 +5,8 @@
 //	INFO  jepsen.util - 0	:invoke	:cas	[1 2]
 //
 // There an operation that failed did not happen; a compare-and-set that was refused says the same.
-// A nil that was read is absent, and never just any value. Where a workload has many keys, the value
-// of each operation is [key value].
+// A nil that was read is absent, and never just any value. Where a workload has many keys, the
+// value of each operation is [key value].
 package edn
 
 import (

@@ -55,7 +55,6 @@ func (c *Checker) happened(k *cluster, id int64) bool {
 	if !k.isCAS {
 		b := &block{
 			f: math.MaxInt64, s: k.call, head: k, tail: k, dropped: math.MinInt64,
-			at: len(c.unsettled),
 		}
 		c.unsettled = append(c.unsettled, b)
 		k.block, k.late = b, k.call

@@ -2,20 +2,21 @@
 // while operations still go on, and says so at the first event at which what has happened so far
 // can not be.
 //
-// It is the decision of package zone, event by event. There, each value has a cluster of operations,
-// clusters that compare-and-sets link are a block, and with f the first return in a block and s its
-// last call, two blocks A and B contradict each other if f(A) < s(B) and f(B) < s(A). Here f only
-// falls and s only rises, and both only when an operation ends. So it is enough to hold the block of
-// the operation that ends against all others.
+// It is the decision of package zone, event by event. There, each value has a cluster of
+// operations, clusters that compare-and-sets link are a block, and with f the first return in a
+// block and s its last call, two blocks A and B contradict each other if f(A) < s(B) and
+// f(B) < s(A). Here f only falls and s only rises, and both only when an operation ends. So it is
+// enough to hold the block of the operation that ends against all others.
 //
 // Which others matter? Let T be the earliest call of an operation that is still open. All that ends
 // from now on was called at T or later. A block whose first return lies before T is settled: of all
 // settled blocks only the greatest s counts, since a block whose s rises from now on rises above T.
 // So a block must be held against the greatest s of the settled ones, and against the few that are
-// not settled. And a settled block A is dead once another has s > f(A): whoever reads its value from
-// now on contradicts it. A dead value can be forgotten, since reading a value that nobody knows is a
-// violation just as well. So the memory that is needed grows with what is open at once, and with the
-// indeterminate writes that nobody has observed, which may take effect at any later time.
+// not settled. And a settled block A is dead once another has s > f(A): whoever reads its value
+// from now on contradicts it. A dead value can be forgotten, since reading a value that nobody
+// knows is a violation just as well. So the memory that is needed grows with what is open at once,
+// and with the indeterminate writes that nobody has observed, which may take effect at any later
+// time.
 package online
 
 import (
@@ -70,8 +71,6 @@ type block struct {
 	head    *cluster
 	dropped int64 // the last call in clusters that were forgotten
 	settled bool
-	at      int // place among the unsettled
-	dead    bool
 }
 
 // Checker decides about one register. It is owned by one goroutine.
