@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -19,9 +20,14 @@ func ticks(from, to time.Duration) []tick {
 		return nil
 	}
 	step := roundUp((to - from) / 7)
+	first := from / step * step
+	if first < from {
+		first += step
+	}
 	var ts []tick
-	// A mark at the very end would have no room for its label.
-	for at := (from + step - 1) / step * step; at <= to-(to-from)/30; at += step {
+	// A mark at the very end would have no room for its label. There are no more than eight; the
+	// bound is for times at the end of what can be counted.
+	for at := first; at >= from && at <= to-(to-from)/30 && len(ts) < 8; at += step {
 		label := fmt.Sprintf("%.*f s", decimals(step), at.Seconds())
 		ts = append(ts, tick{micros(at), label})
 	}
@@ -30,13 +36,14 @@ func ticks(from, to time.Duration) []tick {
 
 // roundUp is the next of 1, 2, 5, 10, 20 … units.
 func roundUp(d time.Duration) time.Duration {
-	for unit := time.Microsecond; ; unit *= 10 {
+	for unit := time.Microsecond; unit <= math.MaxInt64/10; unit *= 10 {
 		for _, n := range []time.Duration{1, 2, 5} {
 			if d <= n*unit {
 				return n * unit
 			}
 		}
 	}
+	return math.MaxInt64
 }
 
 func decimals(step time.Duration) int {

@@ -60,7 +60,7 @@ func newSeries(h *history.History, calls []call) series {
 func bucketWidth(end time.Duration) time.Duration {
 	for unit := 10 * time.Millisecond; ; unit *= 10 {
 		for _, n := range []time.Duration{1, 2, 5} {
-			if end <= n*unit*buckets {
+			if end/buckets < n*unit {
 				return n * unit
 			}
 		}
