@@ -58,13 +58,15 @@ var rooms = []room{
 	{"harness/report", []string{"=harness/config", "=harness/history", "=harness/check"}, nil},
 
 	{"nemesis", []string{"=harness/history", "=harness/generator", "=harness/cluster",
-		"=harness/sut"}, nil},
+		"=harness/sut"}, []string{"github.com/goccy/go-yaml"}},
 	{"nemesis/agent", []string{"nemesis/agent"},
 		[]string{"github.com/google/nftables", "github.com/vishvananda/", "golang.org/x/"}},
 	{"workloads", []string{"=harness/check", "=harness/generator", "=harness/history",
 		"=harness/sut", "=linearizability"}, nil},
 	{"linearizability", []string{"=harness/check", "=harness/history", "linearizability"},
 		[]string{"github.com/anishathalye/porcupine"}},
+	{"linearizability/bench", []string{"=harness/check", "=harness/history", "linearizability"},
+		[]string{"github.com/anishathalye/porcupine", "golang.org/x/"}},
 	{"node", []string{"node"}, []string{"golang.org/x/"}},
 	{"node/mutants", []string{"node"}, []string{"github.com/bluekeyes/go-gitdiff"}},
 }
