@@ -105,7 +105,7 @@ func (in *interpreter) start(ctx context.Context) (stop func()) {
 }
 
 // run takes operations from gen until it is done, or ctx is; with faults, also what the nemesis
-// wants to do. It returns when nothing is under way. The error is one of the recorder: what can
+// wants to do in that time. It returns when nothing is under way. The error is one of the recorder: what can
 // not be written down must not go on.
 func (in *interpreter) run(ctx context.Context, gen generator.Generator, faults bool) error {
 	err := in.loop(ctx, gen, faults)
@@ -149,6 +149,7 @@ func (in *interpreter) loop(ctx context.Context, gen generator.Generator, faults
 				continue
 			}
 			genDone = state == generator.Done
+			faultsDone = faultsDone || genDone // nobody is left to see them
 			wake = min(wake, at)
 		}
 		if !faultsDone && !in.nemesisBusy {

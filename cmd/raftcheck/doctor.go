@@ -27,13 +27,13 @@ func runDoctor(ctx context.Context, w io.Writer, log *slog.Logger) error {
 			return ensureToolImage(ctx, e)
 		})
 	}
-	missing := 0
+	possible := true
 	for _, f := range findings {
 		verdict := "ok"
 		if !f.OK {
 			verdict = "no"
 			if !f.Optional {
-				missing++
+				possible = false
 			}
 		}
 		fmt.Fprintf(w, "%-3s %-26s %s\n", verdict, f.Name, f.Detail)
@@ -41,8 +41,8 @@ func runDoctor(ctx context.Context, w io.Writer, log *slog.Logger) error {
 			fmt.Fprintf(w, "    hint: %s\n", f.Hint)
 		}
 	}
-	if missing > 0 {
-		return fmt.Errorf("%d things are missing without which nothing can be run here", missing)
+	if !possible {
+		return errors.New("no run is possible here; see what is marked no")
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/raftcheck/raftcheck/harness"
+	"github.com/raftcheck/raftcheck/harness/check"
 )
 
 // live tells the person at the terminal how a run goes: one line that changes where there is a
@@ -44,6 +45,11 @@ func (l *live) say(format string, args ...any) {
 	defer l.mu.Unlock()
 	l.erase()
 	fmt.Fprintf(l.out, format+"\n", args...)
+}
+
+// anomaly tells of the first violation, at once.
+func (l *live) anomaly(f *check.Finding) {
+	l.say("first anomaly, %s of %s: %s", f.Class, f.Key, f.Text)
 }
 
 func (l *live) erase() {

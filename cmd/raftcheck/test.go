@@ -17,6 +17,7 @@ import (
 	"github.com/raftcheck/raftcheck/harness/cluster"
 	"github.com/raftcheck/raftcheck/harness/cluster/fake"
 	"github.com/raftcheck/raftcheck/harness/config"
+	"github.com/raftcheck/raftcheck/harness/generator"
 	"github.com/raftcheck/raftcheck/harness/history"
 	"github.com/raftcheck/raftcheck/harness/store"
 	"github.com/raftcheck/raftcheck/harness/sut"
@@ -26,6 +27,7 @@ import (
 // testFlags are the flags of `raftcheck test` that are not part of the configuration.
 type testFlags struct {
 	json, quiet, verbose bool
+	failFast             bool
 	behaviour            string
 }
 
@@ -71,6 +73,7 @@ func testCmd() *cobra.Command {
 	f.StringVar(&cfg.Store, "store", cfg.Store, "directory of all runs")
 	f.StringVar(&cfg.Runtime, "runtime", cfg.Runtime, "where nodes run; see raftcheck list")
 	f.BoolVar(&cfg.Keep, "keep", false, "leave the cluster up; raftcheck cleanup --all removes it")
+	f.BoolVar(&flags.failFast, "fail-fast", false, "end the run at the first anomaly")
 	f.BoolVar(&flags.json, "json", false, "print the report as JSON, on stdout")
 	f.BoolVar(&flags.quiet, "quiet", false, "print nothing but the report")
 	f.BoolVarP(&flags.verbose, "verbose", "v", false, "tell on stderr what is done, in detail")
@@ -151,6 +154,7 @@ type tested struct {
 	log   *slog.Logger
 
 	recorder *history.Recorder
+	watched  *watched // the recorder, with a judge beside it
 	outcome  *harness.Outcome
 	engine   string // what runs the nodes, for the report
 	image    string // of the nodes, built or given
@@ -227,12 +231,18 @@ func (t *tested) test(logs string, live *live) *harness.Test {
 			if err != nil {
 				return nil, err
 			}
-			t.recorder, err = history.Create(t.run.HistoryPath(), h)
+			if t.recorder, err = history.Create(t.run.HistoryPath(), h); err != nil {
+				return nil, err
+			}
 			live.say("working for %v; first operation %v after the command",
 				cfg.TimeLimit, time.Since(t.began).Round(time.Millisecond))
-			return t.recorder, err
+			t.watched = watch(t.recorder, t.workload.Model(), live.anomaly)
+			return t.watched, nil
 		},
-		Operations: operations(cfg, t.workload), Final: t.workload.Final(),
+		Operations: generator.Unless(
+			func() bool { return t.flags.failFast && t.watched.found != nil },
+			operations(cfg, t.workload)),
+		Final:     t.workload.Final(),
 		TimeLimit: cfg.TimeLimit, Concurrency: t.parts.clients,
 		BootLimit: cfg.BootLimit, RecoverLimit: cfg.RecoveryLimit,
 		Progress: live.progress, Log: t.log,

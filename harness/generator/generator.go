@@ -91,6 +91,21 @@ func (u *until) Next(now time.Duration, worker int) (history.Op, State) {
 	return op, st
 }
 
+type unless struct {
+	Generator
+	stop func() bool
+}
+
+// Unless ends when stop says so.
+func Unless(stop func() bool, g Generator) Generator { return &unless{g, stop} }
+
+func (u *unless) Next(now time.Duration, worker int) (history.Op, State) {
+	if u.stop() {
+		return history.Op{}, Done
+	}
+	return u.Generator.Next(now, worker)
+}
+
 type stagger struct {
 	Generator
 	rng      *rand.Rand
