@@ -24,6 +24,7 @@ type etcd struct {
 	processes
 	urls  []string
 	conns []*clientv3.Client
+	lead  int // the leader's place among the nodes
 }
 
 func (e *etcd) name() string { return "etcd" }
@@ -57,6 +58,7 @@ func (e *etcd) start(ctx context.Context, dir string) error {
 		for i, url := range e.urls {
 			leads, err := metric(url+"/metrics", "etcd_server_is_leader")
 			if err == nil && leads == 1 {
+				e.lead = i
 				e.urls[0], e.urls[i] = e.urls[i], e.urls[0] // clients talk to the leader
 				return true
 			}
@@ -75,6 +77,8 @@ func (e *etcd) syncs() (sum uint64, err error) {
 	}
 	return sum, nil
 }
+
+func (e *etcd) follower() int { return e.pids()[(e.lead+1)%3] }
 
 func (e *etcd) stop() error {
 	for _, c := range e.conns {

@@ -45,7 +45,8 @@ func median(rs []result) result {
 const keys = 10000
 
 // measure lets n clients work, each one operation after the other, after a short warm-up.
-func (b *bench) measure(ctx context.Context, s system, op string, n int) (result, error) {
+func (b *bench) measure(ctx context.Context, s system, op string, n int, countSyncs bool,
+) (result, error) {
 	workers := make([]worker, n)
 	for i := range workers {
 		var err error
@@ -56,7 +57,7 @@ func (b *bench) measure(ctx context.Context, s system, op string, n int) (result
 	if _, err := b.run(ctx, workers, op, b.length/6); err != nil {
 		return result{}, err
 	}
-	cpu, syncs, err := usage(s)
+	cpu, syncs, err := usage(s, countSyncs)
 	if err != nil {
 		return result{}, err
 	}
@@ -66,7 +67,7 @@ func (b *bench) measure(ctx context.Context, s system, op string, n int) (result
 		return result{}, err
 	}
 	took := time.Since(began)
-	cpuAfter, syncsAfter, err := usage(s)
+	cpuAfter, syncsAfter, err := usage(s, countSyncs)
 	if err != nil {
 		return result{}, err
 	}
@@ -119,7 +120,7 @@ func (b *bench) run(ctx context.Context, workers []worker, op string, length tim
 }
 
 // usage is the processor time and the number of syncs of all nodes so far.
-func usage(s system) (cpu time.Duration, syncs uint64, err error) {
+func usage(s system, countSyncs bool) (cpu time.Duration, syncs uint64, err error) {
 	for _, pid := range s.pids() {
 		t, err := processorTime(pid)
 		if err != nil {
@@ -127,7 +128,9 @@ func usage(s system) (cpu time.Duration, syncs uint64, err error) {
 		}
 		cpu += t
 	}
-	syncs, err = s.syncs()
+	if countSyncs {
+		syncs, err = s.syncs()
+	}
 	return cpu, syncs, err
 }
 

@@ -13,6 +13,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -32,6 +34,7 @@ type system interface {
 	// worker returns a client that shares connections with others.
 	worker(i, clients int) (worker, error)
 	pids() []int
+	follower() int // the pid of a node that does not lead
 	syncs() (uint64, error)
 }
 
@@ -52,10 +55,15 @@ func main() {
 	length := flag.Duration("time", 3*time.Second, "length of each measurement")
 	size := flag.Int("size", 256, "size of a value, in bytes")
 	systems := flag.String("systems", "raftnode-binary,raftnode-http,etcd", "what to measure")
+	paused := flag.Bool("paused", false, "also measure puts while a follower is stopped")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	b := bench{raftnode: *raftnode, length: *length, value: strings.Repeat("v", *size),
+	ops := []string{"put", "get"}
+	if *paused {
+		ops = append(ops, pausedPut)
+	}
+	b := bench{raftnode: *raftnode, ops: ops, length: *length, value: strings.Repeat("v", *size),
 		results: map[string][]result{}}
 	for _, field := range strings.Split(*counts, ",") {
 		n, err := strconv.Atoi(field)
@@ -82,6 +90,7 @@ type bench struct {
 	length   time.Duration
 	value    string
 	clients  []int
+	ops      []string
 	results  map[string][]result // by system, operation and clients, one for each round
 	order    []string
 }
@@ -114,12 +123,12 @@ func (b *bench) round(ctx context.Context, name string) error {
 	}
 	defer func() { _ = s.stop() }()
 	for _, n := range b.clients {
-		for _, op := range []string{"put", "get"} {
-			r, err := b.measure(ctx, s, op, n)
+		for _, op := range b.ops {
+			r, err := b.measurePaused(ctx, s, op, n)
 			if err != nil {
 				return fmt.Errorf("%s with %d clients: %w", op, n, err)
 			}
-			key := fmt.Sprintf("%-16s %-4s %5d", name, op, n)
+			key := fmt.Sprintf("%-16s %-10s %5d", name, op, n)
 			if !slices.Contains(b.order, key) {
 				b.order = append(b.order, key)
 			}
@@ -130,8 +139,25 @@ func (b *bench) round(ctx context.Context, name string) error {
 	return nil
 }
 
+// pausedPut is a put while a follower is stopped.
+const pausedPut = "put-paused"
+
+// measurePaused stops a follower for the measurement if the operation says so. Nobody can ask a
+// stopped node for its count of syncs, so there is none then.
+func (b *bench) measurePaused(ctx context.Context, s system, op string, n int) (result, error) {
+	if op != pausedPut {
+		return b.measure(ctx, s, op, n, true)
+	}
+	pid := s.follower()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		return result{}, err
+	}
+	r, err := b.measure(ctx, s, "put", n, false)
+	return r, errors.Join(err, syscall.Kill(pid, syscall.SIGCONT))
+}
+
 func (b *bench) print(w *os.File) {
-	fmt.Fprintf(w, "%-16s %-4s %7s  %s\n", "system", "op", "clients", header)
+	fmt.Fprintf(w, "%-16s %-10s %7s  %s\n", "system", "op", "clients", header)
 	for _, key := range b.order {
 		fmt.Fprintf(w, "%s    %s\n", key, median(b.results[key]))
 	}

@@ -23,6 +23,7 @@ type raftnodes struct {
 
 	urls   []string
 	leader string // host:port
+	lead   int    // its place among the nodes
 	conns  []*client.Conn
 	http   *http.Client
 }
@@ -53,9 +54,10 @@ func (r *raftnodes) start(ctx context.Context, dir string) error {
 		}
 	}
 	return waitUntil(ctx, "a leader", func() bool {
-		for _, url := range r.urls {
+		for i, url := range r.urls {
 			if status, err := fetch(url + "/v1/status"); err == nil &&
 				strings.Contains(status, `"role":"leader"`) {
+				r.lead = i
 				r.leader = strings.TrimPrefix(url, "http://")
 				return true
 			}
@@ -84,6 +86,8 @@ func (r *raftnodes) stop() error {
 	}
 	return r.processes.stop()
 }
+
+func (r *raftnodes) follower() int { return r.pids()[(r.lead+1)%3] }
 
 // connections is how many connections the clients of a pipelined protocol share.
 const connections = 8
