@@ -201,7 +201,9 @@ func (c *clocks) set(ctx context.Context, key processKey, args wire.SkewArgs, se
 			}
 			return p.change(h.mem, lines)
 		})
-		return err
+		if !errors.Is(err, errNotStopping) {
+			return err
+		}
 	}
 	return c.write(key, lines)
 }
@@ -342,6 +344,9 @@ func (c *clocks) remove(ctx context.Context, key processKey, seen *wire.Clocks) 
 	seen.Held, err = hold(ctx, key.pid, false, func(h *held) error {
 		return h.remove(c.patches[key])
 	})
+	if errors.Is(err, errNotStopping) {
+		return nil
+	}
 	return err
 }
 

@@ -30,20 +30,27 @@ const holdTimeout = 2 * time.Second
 // hold stops all threads of a process and calls do; they run again when it returns. onlyOne stops
 // only one thread, which is enough to have something done in the process's name.
 func hold(ctx context.Context, pid int, onlyOne bool, do func(*held) error) (time.Duration, error) {
-	type outcome struct {
-		took time.Duration
-		err  error
-	}
-	done := make(chan outcome, 1)
+	begin := time.Now()
+	var err error
+	onDyingThread(func() { err = holdHere(ctx, pid, onlyOne, do) })
+	return time.Since(begin), err
+}
+
+// onDyingThread calls do on a thread that ends with it, and takes with it whatever it still holds.
+func onDyingThread(do func()) {
+	done := make(chan struct{})
 	go func() {
-		// Never unlocked: the thread ends here, and takes with it whatever it still holds.
-		runtime.LockOSThread()
-		begin := time.Now()
-		err := holdHere(ctx, pid, onlyOne, do)
-		done <- outcome{time.Since(begin), err}
+		defer close(done)
+		runtime.LockOSThread() // and, never unlocked, the thread ends with the goroutine
+		if unix.Gettid() != unix.Getpid() {
+			do()
+			return
+		}
+		// The first thread of a program never ends. It waits here, so that do gets another.
+		onDyingThread(do)
+		runtime.UnlockOSThread()
 	}()
-	out := <-done
-	return out.took, out.err
+	<-done
 }
 
 func holdHere(ctx context.Context, pid int, onlyOne bool, do func(*held) error) error {
@@ -64,6 +71,9 @@ func holdHere(ctx context.Context, pid int, onlyOne bool, do func(*held) error) 
 	defer func() { _ = h.mem.Close() }()
 	return do(h)
 }
+
+// errNotStopping is a process that can not be held, since it can not run either.
+var errNotStopping = errors.New("it did not stop when it was told to; is it frozen?")
 
 // stopAll stops threads until there is none that runs: those that run may make new ones meanwhile.
 func (h *held) stopAll(onlyOne bool) error {
@@ -150,7 +160,7 @@ func (h *held) wait(tid int) (unix.WaitStatus, error) {
 			return 0, unix.ESRCH
 		}
 		if time.Now().After(h.until) {
-			return 0, fmt.Errorf("it did not stop in %v; is it frozen?", holdTimeout)
+			return 0, errNotStopping
 		}
 		if spin > 100 {
 			time.Sleep(20 * time.Microsecond)

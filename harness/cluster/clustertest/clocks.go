@@ -48,6 +48,13 @@ func testClocks(t *testing.T, cfg Config) {
 	if g := gain(t, spec) - gained; g.Abs() > time.Second {
 		t.Errorf("healed: in a second it gained %v", g)
 	}
+	if f, ok := c.Host("n1").(cluster.Freezer); ok { // what is frozen can be healed
+		must(t, h.SkewClocks(t.Context(), &cluster.Skew{Offset: time.Hour}, &cluster.Skew{Rate: 2}))
+		must(t, f.Freeze(t.Context()))
+		must(t, h.SkewClocks(t.Context(), nil, nil))
+		must(t, f.Thaw(t.Context()))
+		wallIs(t, spec, "n1", 0)
+	}
 	must(t, h.SkewClocks(t.Context(), &cluster.Skew{Offset: -time.Hour}, nil))
 	must(t, c.Host("n1").Signal(t.Context(), cluster.Kill))
 	must(t, h.SkewClocks(t.Context(), nil, nil)) // there is nothing to heal

@@ -26,8 +26,12 @@ var (
 	_ cluster.ClockSkewer  = (*pod)(nil)
 )
 
-// unable marks an error of the agent that says that something can not be done here.
-func unable(err error) error {
+// explain marks an error of the agent that says that something can not be done here, and gives the
+// last words of an agent that is gone.
+func (p *pod) explain(err error) error {
+	if errors.Is(err, wire.ErrClosed) {
+		return withLastWords(err, p.stream.errs.String())
+	}
 	e, ok := errors.AsType[*wire.Error](err)
 	if ok && (e.Kind == wire.Unable || e.Kind == wire.Unknown) {
 		return cluster.Unable{Err: err}
@@ -53,7 +57,7 @@ func (p *pod) changeCut(ctx context.Context, from []sut.NodeID,
 	_, err = p.agent.Cut(ctx, wire.CutArgs{From: slices.Concat(next.from, next.clients),
 		Data: next.data})
 	if err != nil {
-		return fmt.Errorf("cut %s off from %v: %w", p.node.ID, from, unable(err))
+		return fmt.Errorf("cut %s off from %v: %w", p.node.ID, from, p.explain(err))
 	}
 	p.cuts = next
 	return nil
@@ -104,13 +108,13 @@ func (p *pod) Reset(ctx context.Context, peers []sut.NodeID) (int, error) {
 		broken += n
 	}
 	if err != nil {
-		return broken, fmt.Errorf("reset connections of %s: %w", p.node.ID, unable(err))
+		return broken, fmt.Errorf("reset connections of %s: %w", p.node.ID, p.explain(err))
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, id := range peers {
 		g.Go(func() error {
 			if _, err := p.c.pods[id].agent.Reset(ctx, []netip.Addr{p.node.Addr}); err != nil {
-				return fmt.Errorf("reset connections of %s with %s: %w", id, p.node.ID, unable(err))
+				return fmt.Errorf("reset connections of %s with %s: %w", id, p.node.ID, p.c.pods[id].explain(err))
 			}
 			return nil
 		})
@@ -129,7 +133,7 @@ func (p *pod) Shape(ctx context.Context, to map[sut.NodeID]cluster.Link, seed ui
 		args.To[a] = wire.Link(to[p.c.names[a]])
 	}
 	if _, err := p.agent.Shape(ctx, args); err != nil {
-		return fmt.Errorf("shape links of %s: %w", p.node.ID, unable(err))
+		return fmt.Errorf("shape links of %s: %w", p.node.ID, p.explain(err))
 	}
 	return nil
 }
@@ -138,7 +142,7 @@ func (p *pod) Shape(ctx context.Context, to map[sut.NodeID]cluster.Link, seed ui
 func (p *pod) Shaped(ctx context.Context) (map[sut.NodeID]cluster.LinkCount, error) {
 	res, err := p.agent.Shaped(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("count packets of %s: %w", p.node.ID, unable(err))
+		return nil, fmt.Errorf("count packets of %s: %w", p.node.ID, p.explain(err))
 	}
 	counts := map[sut.NodeID]cluster.LinkCount{}
 	for a, c := range res.Counts {
@@ -212,7 +216,7 @@ func (p *pod) SkewClocks(ctx context.Context, wall, monotonic *cluster.Skew) err
 	}
 	args := wire.SkewArgs{Realtime: (*wire.Skew)(wall), Monotonic: (*wire.Skew)(monotonic)}
 	if _, err := p.agent.Skew(ctx, args); err != nil {
-		return fmt.Errorf("skew clocks of %s: %w", p.node.ID, unable(err))
+		return fmt.Errorf("skew clocks of %s: %w", p.node.ID, p.explain(err))
 	}
 	return nil
 }
@@ -221,7 +225,7 @@ func (p *pod) SkewClocks(ctx context.Context, wall, monotonic *cluster.Skew) err
 func (p *pod) ReadClocks(ctx context.Context) (wall, monotonic time.Duration, err error) {
 	res, err := p.agent.Clocks(ctx)
 	if err != nil {
-		return 0, 0, fmt.Errorf("read clocks of %s: %w", p.node.ID, unable(err))
+		return 0, 0, fmt.Errorf("read clocks of %s: %w", p.node.ID, p.explain(err))
 	}
 	if len(res.Processes) == 0 {
 		return 0, 0, fmt.Errorf("read clocks of %s: it has no process", p.node.ID)

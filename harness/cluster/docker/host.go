@@ -23,7 +23,7 @@ func (p *pod) Cut(ctx context.Context, from []sut.NodeID) error {
 func (p *pod) Dropped(ctx context.Context) (map[sut.NodeID]uint64, error) {
 	counts, err := p.agent.Dropped(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("count what %s dropped: %w", p.node.ID, err)
+		return nil, fmt.Errorf("count what %s dropped: %w", p.node.ID, p.explain(err))
 	}
 	byNode := make(map[sut.NodeID]uint64, len(counts))
 	for addr, n := range counts {
@@ -45,7 +45,7 @@ func (p *pod) Signal(ctx context.Context, sig cluster.Signal) error {
 		_, err = p.agent.Signal(ctx, string(sig))
 	}
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", sig, p.node.ID, unable(err))
+		return fmt.Errorf("%s %s: %w", sig, p.node.ID, p.explain(err))
 	}
 	return nil
 }
@@ -93,7 +93,7 @@ func (p *pod) settled(ctx context.Context) error {
 func (p *pod) State(ctx context.Context) (cluster.State, error) {
 	n, err := p.agent.State(ctx)
 	if err != nil {
-		return "", fmt.Errorf("look at %s: %w", p.node.ID, err)
+		return "", fmt.Errorf("look at %s: %w", p.node.ID, p.explain(err))
 	}
 	switch n.State {
 	case wire.Running:
