@@ -159,12 +159,13 @@ func testChecker(t *testing.T, c Checker, cases []checkCase) {
 			if res.Validity != tc.want {
 				t.Errorf("got %v (%s), want %v", res.Validity, res.Reason, tc.want)
 			}
-			text := res.Reason + "\n"
+			var text strings.Builder
+			text.WriteString(res.Reason + "\n")
 			for _, f := range res.Findings {
-				text += f.Text + "\n"
+				text.WriteString(f.Text + "\n")
 			}
-			if !strings.Contains(text, tc.says) {
-				t.Errorf("got %q, want it to say %q", text, tc.says)
+			if !strings.Contains(text.String(), tc.says) {
+				t.Errorf("got %q, want it to say %q", text.String(), tc.says)
 			}
 			if res.Property == "" {
 				t.Error("there is no property")

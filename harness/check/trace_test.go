@@ -1,6 +1,7 @@
 package check
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,15 +39,16 @@ func events(node string, lines ...string) string {
 }
 
 func eventLine(node string, seq int, words []string) string {
-	line := `{"seq":` + strconv.Itoa(seq) + `,"node":"` + node + `","ev":"` + words[0] + `"`
+	var line strings.Builder
+	line.WriteString(`{"seq":` + strconv.Itoa(seq) + `,"node":"` + node + `","ev":"` + words[0] + `"`)
 	for i := 1; i+1 < len(words); i += 2 {
 		value := words[i+1]
 		if words[i] == "peer" {
 			value = `"` + value + `"`
 		}
-		line += `,"` + words[i] + `":` + value
+		line.WriteString(`,"` + words[i] + `":` + value)
 	}
-	return line + "}"
+	return line.String() + "}"
 }
 
 func TestTracesShowBrokenPromisesOfRaft(t *testing.T) {
@@ -64,9 +66,7 @@ func TestTracesShowBrokenPromisesOfRaft(t *testing.T) {
 	}
 	with := func(id string, more ...string) map[string]string {
 		logs := map[string]string{}
-		for k, v := range healthy {
-			logs[k] = v
-		}
+		maps.Copy(logs, healthy)
 		logs[id] += events(id, more...)
 		return logs
 	}

@@ -69,7 +69,7 @@ func Default() Config {
 		Faults: []string{"standard"}, TimeLimit: 30 * time.Second,
 		Rate: 200, Concurrency: "2n",
 		Quiet: 1500 * time.Millisecond, FaultInterval: 5 * time.Second,
-		FaultDuration: 3 * time.Second, OpTimeout: time.Second, BootLimit: 30 * time.Second,
+		FaultDuration: 3 * time.Second, OpTimeout: 3 * time.Second, BootLimit: 30 * time.Second,
 		RecoveryLimit: 15 * time.Second, AvailabilityLimit: 10 * time.Second,
 		CheckLimit: time.Minute, Store: "store",
 	}

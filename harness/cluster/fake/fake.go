@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -231,9 +232,7 @@ func (m *memory) replicate() {
 			continue
 		}
 		clear(n.data)
-		for k, v := range m.leader.data {
-			n.data[k] = v
-		}
+		maps.Copy(n.data, m.leader.data)
 		n.have = m.leader.have
 	}
 }
@@ -269,9 +268,7 @@ func (n *node) Dropped(context.Context) (map[sut.NodeID]uint64, error) {
 			n.dropped[id]++
 		}
 	}
-	for id, count := range n.dropped {
-		all[id] = count
-	}
+	maps.Copy(all, n.dropped)
 	return all, nil
 }
 
