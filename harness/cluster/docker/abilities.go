@@ -112,9 +112,11 @@ func (p *pod) Reset(ctx context.Context, peers []sut.NodeID) (int, error) {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, id := range peers {
+		peer := p.c.pods[id]
 		g.Go(func() error {
-			if _, err := p.c.pods[id].agent.Reset(ctx, []netip.Addr{p.node.Addr}); err != nil {
-				return fmt.Errorf("reset connections of %s with %s: %w", id, p.node.ID, p.c.pods[id].explain(err))
+			if _, err := peer.agent.Reset(ctx, []netip.Addr{p.node.Addr}); err != nil {
+				return fmt.Errorf("reset connections of %s with %s: %w", id, p.node.ID,
+					peer.explain(err))
 			}
 			return nil
 		})

@@ -85,8 +85,9 @@ func BenchmarkRestart(b *testing.B) {
 	b.ReportMetric(float64(median(ask).Microseconds()), "ask-us")
 }
 
-// BenchmarkFault measures what the nemesis waits for: a change of the cut on all five nodes, a pause
-// of one, a link of it that becomes slow, and its wall clock that leaps, for the first time and then.
+// BenchmarkFault measures what the nemesis waits for: a change of the cut on all five nodes, a
+// pause of one, a link of it that becomes slow, and its wall clock that leaps, for the first time
+// and then.
 func BenchmarkFault(b *testing.B) {
 	e := testEngine(b)
 	image := testImage(b, e)

@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/docker/docker/client"
 
 	"github.com/raftcheck/raftcheck/harness/cluster"
 	"github.com/raftcheck/raftcheck/harness/cluster/clustertest"
+	"github.com/raftcheck/raftcheck/nemesis/agent/wire"
 )
 
 // testEngine connects to the engine, and skips the test where there is none.
@@ -85,3 +87,32 @@ func unconnected(t *testing.T) *Engine {
 }
 
 func asError(err error) (*Error, bool) { return errors.AsType[*Error](err) }
+
+// TestAgentDies: without its agent a node can not be, and that is told as what it is.
+func TestAgentDies(t *testing.T) {
+	e := testEngine(t)
+	image := testImage(t, e)
+	c, err := testRuntime(t, e, image).Up(t.Context(), cluster.Spec{Run: newRun(t),
+		System: clustertest.System{}, Image: image, Nodes: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { must(t, c.Down(context.Background())) }()
+	p := c.Host("n1").(*pod)
+	must(t, e.cli.ContainerKill(t.Context(), p.name("-agent"), "KILL"))
+	select {
+	case x := <-c.Exits():
+		if x.Node != "n1" || x.Asked {
+			t.Errorf("got %+v, want the exit of n1, not asked for", x)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("no exit was reported")
+	}
+	<-p.agent.Done()
+	if _, err := p.State(t.Context()); !errors.Is(err, wire.ErrClosed) {
+		t.Errorf("state: got %v, want %v", err, wire.ErrClosed)
+	}
+	if s, err := c.Host("n2").State(t.Context()); err != nil || s != cluster.Running {
+		t.Errorf("the other node: got %s, %v", s, err)
+	}
+}
