@@ -22,7 +22,8 @@ func parse(args []string, stdout, stderr io.Writer) (cfg server.Config, code int
 	fs.StringVar(&id, "id", "", "this node's `name`: n and a number from 1")
 	fs.StringVar(&peers, "peers", "", "the members, itself included: `id=host,…`; "+
 		"host:peerport:clientport where the ports differ")
-	fs.StringVar(&voters, "voters", "", "those peers that vote at the first start, `id,…`; all if empty")
+	fs.StringVar(&voters, "voters", "",
+		"those peers that vote at the first start, `id,…`; all if empty")
 	fs.StringVar(&cfg.Cluster, "cluster", server.DefaultCluster, "`name` of the cluster")
 	fs.StringVar(&cfg.Data, "data", "/data", "data `directory`")
 	fs.StringVar(&cfg.Listen, "listen", "", "`address` to bind; all if empty")

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -58,7 +59,7 @@ func TestMessagesComeBackAsTheyWere(t *testing.T) {
 			t.Fatalf("message %d: got(+) want(-):\n%s", i, d)
 		}
 	}
-	if _, err := ReadFrame(r); err != io.EOF {
+	if _, err := ReadFrame(r); !errors.Is(err, io.EOF) {
 		t.Errorf("at the end: %v", err)
 	}
 }

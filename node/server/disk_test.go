@@ -11,8 +11,8 @@ import (
 	"github.com/raftcheck/raftcheck/node/wal"
 )
 
-// brokenFS is a real directory on a disk that may break: then every write to the log fails, or every
-// sync does.
+// brokenFS is a real directory on a disk that may break: then every write to the log fails, or
+// every sync does.
 type brokenFS struct {
 	wal.FS
 	writes, syncs atomic.Bool
@@ -94,8 +94,8 @@ func TestABrokenDiskStopsTheNode(t *testing.T) {
 	}
 }
 
-// TestEveryAcknowledgementIsSyncedOnAMajority counts: each put comes alone, so at least two nodes must
-// have synced once for each.
+// TestEveryAcknowledgementIsSyncedOnAMajority counts: each put comes alone, so at least two nodes
+// must have synced once for each.
 func TestEveryAcknowledgementIsSyncedOnAMajority(t *testing.T) {
 	c := startCluster(t, 3)
 	c.leader()

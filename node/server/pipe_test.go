@@ -82,7 +82,8 @@ func TestRefusalsOverThePipe(t *testing.T) {
 func TestGarbageEndsTheConnectionAlone(t *testing.T) {
 	c := startCluster(t, 1)
 	leader := c.leader()
-	for _, garbage := range []string{wire.Magic + "\xff\xff\xff\xff1234567890", "RAFTKV9\nxxxx\r\n\r\n",
+	for _, garbage := range []string{wire.Magic + "\xff\xff\xff\xff1234567890",
+		"RAFTKV9\nxxxx\r\n\r\n",
 		wire.Magic + strings.Repeat("\x00", 100)} {
 		conn, err := net.Dial("tcp", c.peers[0].ClientAddr())
 		if err != nil {

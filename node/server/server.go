@@ -127,7 +127,8 @@ func (s *Server) assemble(node *raft.Node, machine *kv.Machine, start time.Time)
 		snapshotPolicy{s.cfg.SnapshotBytes, s.cfg.SnapshotEntries}, s.fail, &s.metrics)
 	s.loop = &loop{
 		node: node, inbox: s.inbox, disk: s.disk, applier: s.applier, transport: s.transport,
-		metrics: &s.metrics, tracer: s.tracer, snapshots: s.snapshots, start: start, reads: map[uint64][]*read{},
+		metrics: &s.metrics, tracer: s.tracer, snapshots: s.snapshots, start: start,
+		reads:    map[uint64][]*read{},
 		patience: raft.Time(4 * s.cfg.ElectionTimeout),
 		stop:     make(chan struct{}), stopped: make(chan struct{}),
 	}
@@ -242,7 +243,7 @@ func (s *Server) handOver(ctx context.Context) {
 		return
 	}
 	deadline := time.Now().Add(s.cfg.ElectionTimeout)
-	s.waitFor(deadline, func(st Status) bool {
+	_ = s.waitFor(deadline, func(st Status) bool {
 		return ctx.Err() != nil || st.Role != raft.Leader.String() && st.Pending == 0
 	})
 }

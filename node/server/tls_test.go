@@ -90,9 +90,11 @@ func TestNodesAuthenticateEachOther(t *testing.T) {
 
 func TestANodeWithoutItsOwnCertificateIsKeptOut(t *testing.T) {
 	cases := map[string]func(cfg *Config, ca *authority){
-		"no TLS":            func(cfg *Config, _ *authority) { cfg.PeerTLS = PeerTLS{} },
-		"another authority": func(cfg *Config, _ *authority) { cfg.PeerTLS = newAuthority(t).issue("n3") },
-		"another node's":    func(cfg *Config, ca *authority) { cfg.PeerTLS = ca.issue("n9") },
+		"no TLS": func(cfg *Config, _ *authority) { cfg.PeerTLS = PeerTLS{} },
+		"another authority": func(cfg *Config, _ *authority) {
+			cfg.PeerTLS = newAuthority(t).issue("n3")
+		},
+		"another node's": func(cfg *Config, ca *authority) { cfg.PeerTLS = ca.issue("n9") },
 	}
 	for name, edit := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -39,7 +39,8 @@ func (s *Store) Create(meta raft.SnapshotMeta) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create snapshot: %w", err)
 	}
-	w := &Writer{store: s, file: f, meta: meta, chunk: make([]byte, chunkHeader, chunkHeader+chunkSize)}
+	w := &Writer{store: s, file: f, meta: meta,
+		chunk: make([]byte, chunkHeader, chunkHeader+chunkSize)}
 	body := wal.AppendMeta(nil, &meta)
 	head := append([]byte(magic), make([]byte, 12)...)
 	binary.LittleEndian.PutUint32(head[8:], Version)

@@ -141,7 +141,7 @@ func transfer(t *testing.T, from, to *Store, least raft.Index, limit int64,
 	}()
 	m, err := to.Fetch(&limited{b, limit}, least)
 	_ = b.Close()
-	<-served
+	_ = <-served // it was hung up on
 	return m, err
 }
 
