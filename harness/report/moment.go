@@ -15,7 +15,7 @@ const (
 	// momentCount is how many findings are shown with the operations around them.
 	momentCount = 5
 	// momentCalls is how many operations a moment shows at most.
-	momentCalls = 300
+	momentCalls = 150
 	// momentPad is the least time that is shown before and after the evidence.
 	momentPad = 250 * time.Millisecond
 	// focusPad is the same for what is shown at first.
@@ -91,8 +91,9 @@ func (m *Moment) focus() (from, to time.Duration) {
 	if from >= to {
 		return m.From, m.To
 	}
-	pad := max(focusPad, (to-from)/4)
-	return max(from-pad, m.From), min(to+pad, m.To)
+	// More room after than before: there stands the label of the last operation.
+	before, after := max(focusPad, (to-from)/6), max(focusPad, (to-from)/2)
+	return max(from-before, m.From), min(to+after, m.To)
 }
 
 // moments finds what to look at: the first findings of broken promises, in the order of
@@ -167,7 +168,7 @@ func (m *Moment) bound(h *history.History, calls []call, at time.Duration,
 	if first {
 		widen(at)
 	}
-	pad := max(momentPad, (m.To-m.From)/4)
+	pad := max(momentPad, (m.To-m.From)/2)
 	m.From, m.To = max(m.From-pad, 0), min(m.To+pad, max(lastTime(h), m.To))
 }
 

@@ -41,6 +41,7 @@ type opBar struct {
 	Other  bool
 	Shape  string
 	Symbol string
+	At     string // the node, where the lane does not tell
 }
 
 func newPageMoment(r *Report, i int) *pageMoment {
@@ -98,13 +99,15 @@ func (p *pageMoment) lanes(m *Moment) {
 	})
 }
 
-// finish names the lane, and gives the operations that are shown at first room for their labels.
+// finish names the lane by its process and the node that this asked, and gives the operations that
+// are shown at first room for their labels. An operation on another node says so itself.
 func (l *processLane) finish(end int64) {
-	node := l.Ops[0].Node
+	first := slices.IndexFunc(l.Ops, func(o opBar) bool { return !o.Other })
+	node := l.Ops[max(first, 0)].Node
 	for i := len(l.Ops) - 1; i >= 0; i-- {
 		o := &l.Ops[i]
 		if o.Node != node {
-			node = ""
+			o.At = o.Node
 		}
 		o.N = max(end, o.B, o.A+1)
 		if !o.Other {

@@ -71,15 +71,20 @@ func (t *text) moment(m *Moment, faults []Fault) {
 		}
 		events = append(events, event{f.From, faultLine(f)})
 	}
+	others := m.Cut
 	for _, c := range m.Calls {
+		if m.Key != "" && c.Key != m.Key && !c.Evidence {
+			others++
+			continue
+		}
 		events = append(events, event{c.From, callLine(c, m.Key == "")})
 	}
 	stableByTime(events, func(e event) time.Duration { return e.at })
 	for _, e := range events {
 		t.line(e.line)
 	}
-	if m.Cut > 0 {
-		t.linef("    and %d more operations in this time", m.Cut)
+	if others > 0 {
+		t.linef("    and %d other operations in this time", others)
 	}
 }
 
