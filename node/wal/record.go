@@ -209,6 +209,12 @@ type Record struct {
 	Close     bool   // the node stopped cleanly here
 }
 
+// empty says that the record says nothing, which no writer writes.
+func (r *Record) empty() bool {
+	return r.HardState == nil && r.Snapshot == nil && r.Reset == nil && r.Truncate == 0 &&
+		len(r.Entries) == 0 && r.Seal == 0 && !r.Close
+}
+
 // decodeFrame splits the payload of a frame into its records.
 func decodeFrame(payload []byte) ([]Record, error) {
 	r := reader{data: payload}
@@ -235,7 +241,7 @@ func decodeFrame(payload []byte) ([]Record, error) {
 		default:
 			return nil, fmt.Errorf("record type %d: %w", typ, errMalformed)
 		}
-		if r.bad {
+		if r.bad || rec.empty() {
 			return nil, errMalformed
 		}
 		records = append(records, rec)

@@ -144,7 +144,7 @@ func write(t *testing.T, l *Log, rng *rand.Rand, n int) []state {
 }
 
 func TestWhatWasSavedIsThereAgain(t *testing.T) {
-	for seed := range uint64(100) {
+	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		fsys := newMemFS()
 		var want state
@@ -194,7 +194,7 @@ func TestRealDirectory(t *testing.T) {
 }
 
 func TestCrashLosesNothingThatWasSaved(t *testing.T) {
-	for seed := range uint64(150) {
+	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		fsys := newMemFS()
 		var want state
@@ -455,9 +455,6 @@ func appendRecord(dst []byte, r Record) []byte {
 		return appendSeal(dst, r.Seal)
 	case r.Close:
 		return append(dst, recClose)
-	case r.HardState == nil && r.Snapshot == nil && r.Reset == nil && r.Truncate == 0 &&
-		len(r.Entries) == 0:
-		return dst
 	}
 	return appendBatch(dst, &Batch{r.HardState, r.Snapshot, r.Reset, r.Truncate, r.Entries})
 }
