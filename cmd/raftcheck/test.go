@@ -14,11 +14,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/raftcheck/raftcheck/harness"
+	"github.com/raftcheck/raftcheck/harness/check"
 	"github.com/raftcheck/raftcheck/harness/cluster"
 	"github.com/raftcheck/raftcheck/harness/cluster/fake"
 	"github.com/raftcheck/raftcheck/harness/config"
 	"github.com/raftcheck/raftcheck/harness/generator"
 	"github.com/raftcheck/raftcheck/harness/history"
+	"github.com/raftcheck/raftcheck/harness/report"
 	"github.com/raftcheck/raftcheck/harness/store"
 	"github.com/raftcheck/raftcheck/harness/sut"
 	"github.com/raftcheck/raftcheck/nemesis"
@@ -113,7 +115,6 @@ func newSeed() uint64 {
 // runTest is `raftcheck test`, with its arguments parsed.
 func runTest(cmd *cobra.Command, cfg config.Config, flags testFlags) error {
 	began := time.Now()
-	ctx := cmd.Context()
 	if err := cfg.Validate(); err != nil {
 		return usage("raftcheck test --help", "%w", err)
 	}
@@ -125,19 +126,28 @@ func runTest(cmd *cobra.Command, cfg config.Config, flags testFlags) error {
 	if err != nil {
 		return exit{exitUsage, err}
 	}
-	run, err := store.Create(cfg.Store, store.NewID(began, cfg.Workload, cfg.Seed))
-	if err != nil {
-		return exit{exitFailure, err}
+	t := &tested{cmd: cmd, cfg: cfg, flags: flags, parts: p, began: began, image: cfg.Image}
+	rep, err := t.do(cmd.Context())
+	if rep != nil {
+		if err := show(cmd.OutOrStdout(), rep, flags.json); err != nil {
+			return exit{exitFailure, err}
+		}
 	}
-	defer run.Close()
-	t := &tested{cmd: cmd, cfg: cfg, flags: flags, parts: p, run: run, began: began,
-		image: cfg.Image}
-	t.log, err = t.openLog()
-	if err != nil {
-		return exit{exitFailure, err}
+	return err
+}
+
+// do carries the run out, from its directory to its reports. The error holds the exit code; there
+// is always one, and a report unless the run never began.
+func (t *tested) do(ctx context.Context) (rep *report.Report, err error) {
+	id := store.NewID(t.began, t.cfg.Workload, t.cfg.Seed)
+	if t.run, err = store.Create(t.cfg.Store, id); err != nil {
+		return nil, exit{exitFailure, err}
 	}
-	err = t.save()
-	if err == nil {
+	defer t.run.Close()
+	if t.log, err = t.openLog(); err != nil {
+		return nil, exit{exitFailure, err}
+	}
+	if err = t.save(); err == nil {
 		err = t.carryOut(ctx)
 	}
 	return t.finish(ctx, err)
@@ -259,41 +269,54 @@ func (t *tested) test(logs string, live *live) *harness.Test {
 
 // finish judges what there is, writes the reports, and turns all of it into an exit code. failed is
 // what went wrong with the run itself.
-func (t *tested) finish(ctx context.Context, failed error) error {
+func (t *tested) finish(ctx context.Context, failed error) (*report.Report, error) {
 	interrupted := ctx.Err() != nil
 	ctx = context.WithoutCancel(ctx)
 	if t.recorder == nil {
-		if interrupted {
-			return exit{exitInterrupted, errors.New("interrupted before the first operation")}
-		}
-		return exit{exitFailure, failed}
+		return nil, t.neverBegan(failed, interrupted)
 	}
 	j, err := judgeRun(ctx, t.run, t.cfg.CheckLimit)
 	if err != nil {
-		return exit{exitFailure, errors.Join(failed, err)}
+		return nil, exit{exitFailure, errors.Join(failed, err)}
 	}
 	j.interrupted = interrupted
 	if failed != nil {
 		j.failure = failed.Error()
 	}
-	if err := t.run.Write("verdict.json", j.verdict.WriteJSON); err != nil {
-		return exit{exitFailure, err}
-	}
 	rep := j.report(t.describe(j))
+	if err := t.run.Write("verdict.json", j.verdict.WriteJSON); err != nil {
+		return rep, exit{exitFailure, err}
+	}
 	if err := writeReports(t.run, rep); err != nil {
-		return exit{exitFailure, err}
+		return rep, exit{exitFailure, err}
 	}
 	if err := t.run.MarkLatest(); err != nil {
 		t.log.Warn("mark the run as the latest", "error", err)
 	}
-	if err := show(t.cmd.OutOrStdout(), rep, t.flags.json); err != nil {
-		return exit{exitFailure, err}
-	}
 	switch {
-	case failed != nil && !interrupted:
-		return exit{exitFailure, failed}
 	case interrupted:
-		return exit{exitInterrupted, nil}
+		return rep, exit{exitInterrupted, nil}
+	case failed != nil && j.verdict.Validity != check.Invalid: // what is broken stays broken
+		return rep, exit{exitFailure, failed}
 	}
-	return exit{exitOf(j.verdict.Validity), nil}
+	return rep, exit{exitOf(j.verdict.Validity), failed}
+}
+
+// neverBegan ends a run that has no history. Its directory goes, unless it holds what the nodes said
+// when they did not come up.
+func (t *tested) neverBegan(failed error, interrupted bool) error {
+	if interrupted {
+		failed = errors.New("interrupted before the first operation")
+	}
+	code := exitFailure
+	if interrupted {
+		code = exitInterrupted
+	}
+	if boot, ok := errors.AsType[*harness.BootError](failed); ok {
+		return exit{code, hinted{failed, boot.Hint() + "; all logs are in " + t.run.Path("nodes")}}
+	}
+	if err := t.run.Discard(); err != nil {
+		t.log.Warn("remove the run that never began", "error", err)
+	}
+	return exit{code, failed}
 }
