@@ -84,6 +84,9 @@ func (t *text) paint(what, s string) string {
 	return "\x1b[2m" + s + "\x1b[0m"
 }
 
+// promiseWidth is how wide the second column of the table may get; the third needs room, too.
+const promiseWidth = 44
+
 func (t *text) table(rows []check.Result) {
 	if len(rows) == 0 {
 		t.line("  No promise was judged.")
@@ -91,28 +94,31 @@ func (t *text) table(rows []check.Result) {
 	}
 	wide := len("promise")
 	for _, row := range rows {
-		wide = max(wide, min(len(plain(row.Property)), 60))
+		wide = max(wide, min(len(plain(row.Property)), promiseWidth))
 	}
 	t.linef("  %-8s  %-*s  %s", "verdict", wide, "promise", "how it was judged")
 	for _, row := range rows {
-		v := word(row.Validity)
-		head := fmt.Sprintf("  %s  %-*s  ", t.paint(v, fmt.Sprintf("%-8s", v)), wide,
-			plain(row.Property))
 		note := row.Summary
 		if row.Validity != check.Valid && row.Reason != "" {
 			note = row.Reason
 		}
-		indent := strings.Repeat(" ", 14+wide)
-		for i, l := range wrap(plain(note), max(width-14-wide, 30)) {
-			if i > 0 {
-				head = indent
-			}
-			t.line(head + l)
-		}
-		if note == "" {
-			t.line(head)
+		v := word(row.Validity)
+		verdict := t.paint(v, fmt.Sprintf("%-8s", v))
+		promise := wrap(plain(row.Property), wide)
+		judged := wrap(plain(note), width-14-wide)
+		for i := range max(len(promise), len(judged), 1) {
+			t.linef("  %s  %-*s  %s", verdict, wide, at(promise, i), at(judged, i))
+			verdict = strings.Repeat(" ", 8)
 		}
 	}
+}
+
+// at is the line at position i, or an empty one.
+func at(lines []string, i int) string {
+	if i < len(lines) {
+		return lines[i]
+	}
+	return ""
 }
 
 func (r *Report) findings() (fs []check.Finding) {
