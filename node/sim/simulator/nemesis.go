@@ -18,6 +18,10 @@ func (w *World) nextFault() {
 		return
 	}
 	w.after(1+upTo(w.rng, 2*w.plan.FaultEvery), event{kind: evFault})
+	if chance(w.rng, w.plan.Usurp) {
+		w.usurp()
+		return
+	}
 	victim := w.nodes[w.rng.IntN(len(w.nodes))]
 	if w.rng.IntN(2) == 0 {
 		if l := w.leader(); l != nil {
@@ -136,6 +140,29 @@ func (w *World) deafen(p *process) {
 	w.partition(func(from, to raft.ID) bool {
 		return mute && from == p.id || !mute && to == p.id
 	})
+}
+
+// usurp cuts the leader off, so that another is elected while it may still think that it leads;
+// the others may forget what they promised it, or it may sleep meanwhile.
+func (w *World) usurp() {
+	l := w.leader()
+	if l == nil {
+		return
+	}
+	switch w.rng.IntN(4) {
+	case 0:
+		for _, p := range w.nodes {
+			if p != l {
+				w.crash(p)
+			}
+		}
+	case 1:
+		w.pause(l)
+	case 2:
+		_ = l.core.Transfer(l.local(), w.anyNode())
+		w.schedule(l, evTurn, 0, 0)
+	}
+	w.isolate(l)
 }
 
 // split cuts the cluster in two, at random; sometimes in one direction only.

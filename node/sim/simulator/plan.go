@@ -48,6 +48,7 @@ type Plan struct {
 	FaultEvery  raft.Time // mean time between faults; 0 for none
 	FaultLength raft.Time // their longest duration
 	React       int       // how often a protocol event provokes a fault at once
+	Usurp       int       // how often, per mille, a fault is the one that stale reads need
 	FastRestart bool      // crashed nodes are back within 20 ms
 	StayDown    bool      // some that are not needed stay down for good
 	DeadSpares  bool      // the nodes that are to be added never run
@@ -85,7 +86,19 @@ func Draw(rng *rand.Rand) Plan {
 		p.StayDown = false // a change that is under way may need everybody
 		p.DeadSpares = chance(rng, 250)
 	}
+	p.keepTimely()
 	return p
+}
+
+// keepTimely sees to it that the cluster can work at all once nothing breaks: elections need a
+// round trip and two disk writes well within a timeout (paper, §5.6), and where an append carries
+// one entry only, clients must be held back before the backlog lasts longer than the run.
+func (p *Plan) keepTimely() {
+	limit := p.Raft.ElectionTimeout / 8
+	p.Jitter, p.SyncJitter = min(p.Jitter, limit), min(p.SyncJitter, limit)
+	if p.Raft.MaxBatchBytes < 1000 {
+		p.Raft.MaxUncommittedBytes = min(p.Raft.MaxUncommittedBytes, 2000)
+	}
 }
 
 func (p *Plan) drawLoad(rng *rand.Rand) {
@@ -108,9 +121,13 @@ func (p *Plan) leanToReads(rng *rand.Rand) {
 	p.Think = pick[raft.Time](rng, 2, 10) * millisecond
 	p.Timeout = pick[raft.Time](rng, 50, 1000) * millisecond
 	p.LongPerMille = pick(rng, 30, 300)
-	p.FaultLength = pick[raft.Time](rng, 500, 1500) * millisecond
+	p.FaultEvery = pick[raft.Time](rng, 150, 400) * millisecond
+	p.FaultLength = pick[raft.Time](rng, 150, 400) * millisecond
+	p.Usurp = 700
 	p.DriftPPM = pick(rng, 0, 400_000)
+	p.FastRestart = chance(rng, 600)
 	p.Raft.NoCheckQuorum = chance(rng, 600)
+	p.Raft.LeaseReads = chance(rng, 600)
 	p.Raft.NoPreVote = chance(rng, 500)
 	p.Raft.Heartbeat = 10 * millisecond
 	p.Raft.ElectionTimeout = pick[raft.Time](rng, 20, 60) * millisecond

@@ -70,7 +70,7 @@ func (p *process) start() {
 	opts.ID = p.id
 	opts.Rand = rand.New(rand.NewPCG(w.rng.Uint64(), w.rng.Uint64()))
 	if d := w.plan.DriftPPM; d > 0 {
-		p.drift = int64(w.rng.IntN(2*d+1) - d)
+		p.drift = int64(pick(w.rng, -d, d, w.rng.IntN(2*d+1)-d))
 	}
 	p.clockBase = upTo(w.rng, 1000*second)
 	var first raft.Config
