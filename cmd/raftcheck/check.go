@@ -77,11 +77,12 @@ func writeReports(run *store.Run, rep *report.Report) error {
 }
 
 // show prints a report on stdout.
-func show(w io.Writer, rep *report.Report, asJSON bool) error {
+func show(w io.Writer, rep *report.Report, asJSON bool, how report.Options) error {
 	if asJSON {
 		return rep.WriteJSON(w)
 	}
-	return rep.WriteText(w, report.Options{Color: colour(w)})
+	how.Color = colour(w)
+	return rep.WriteText(w, how)
 }
 
 // verdictOf reads the verdict that a run was given when it ended; nil if there is none.
@@ -146,7 +147,7 @@ func recheck(cmd *cobra.Command, j *judged, asJSON bool) error {
 	if asJSON {
 		_, err = cmd.OutOrStdout().Write(doc.Bytes())
 	} else {
-		err = show(cmd.OutOrStdout(), j.report(describe(j)), false)
+		err = show(cmd.OutOrStdout(), j.report(describe(j)), false, report.Options{})
 	}
 	if err != nil {
 		return exit{exitFailure, err}
@@ -159,7 +160,7 @@ func recheck(cmd *cobra.Command, j *judged, asJSON bool) error {
 }
 
 func showCmd() *cobra.Command {
-	var asJSON bool
+	var asJSON, all bool
 	storeDir := config.Default().Store
 	cmd := &cobra.Command{
 		Use: "show RUN|FILE|latest", Short: "The report of a run, in the terminal",
@@ -179,12 +180,14 @@ func showCmd() *cobra.Command {
 			if err != nil {
 				return exit{exitUsage, err}
 			}
-			if err := show(cmd.OutOrStdout(), j.report(describe(j)), asJSON); err != nil {
+			how := report.Options{Timeline: true, All: all}
+			if err := show(cmd.OutOrStdout(), j.report(describe(j)), asJSON, how); err != nil {
 				return exit{exitFailure, err}
 			}
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "all findings, not only the first")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON, on stdout")
 	cmd.Flags().StringVar(&storeDir, "store", storeDir, "directory of all runs")
 	return cmd

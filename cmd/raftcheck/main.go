@@ -122,7 +122,7 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SuggestionsMinimumDistance = 2
-	root.AddCommand(testCmd(), checkCmd(), showCmd(), replayCmd(), listCmd(), doctorCmd(), cleanupCmd(),
+	root.AddCommand(testCmd(), checkCmd(), showCmd(), replayCmd(), serveCmd(), listCmd(), doctorCmd(), cleanupCmd(),
 		mutantsCmd(), driverCmd(), agentCmd(), guardianCmd())
 	for _, c := range root.Commands() {
 		if c.Args == nil {

@@ -129,7 +129,7 @@ func runTest(cmd *cobra.Command, cfg config.Config, flags testFlags) error {
 	t := &tested{cmd: cmd, cfg: cfg, flags: flags, parts: p, began: began, image: cfg.Image}
 	rep, err := t.do(cmd.Context())
 	if rep != nil {
-		if err := show(cmd.OutOrStdout(), rep, flags.json); err != nil {
+		if err := show(cmd.OutOrStdout(), rep, flags.json, report.Options{}); err != nil {
 			return exit{exitFailure, err}
 		}
 	}
