@@ -24,10 +24,11 @@ const (
 // sheet to reckon with.
 type page struct {
 	*Report
-	Headline, Tone, Shape, Because, About string
-	CSS                                   template.CSS
-	JS                                    template.JS
-	Script                                string
+	Headline, Tone, Shape, About string
+	Because                      []string
+	CSS                          template.CSS
+	JS                           template.JS
+	Script                       string
 
 	Rows     []pageRow
 	Findings []pageFinding

@@ -221,7 +221,7 @@ func (s Site) read(id string) (siteRun, bool) {
 			r.Run.Started = t
 		}
 	} else {
-		r.Headline, r.Because = r.headline(), r.why()
+		r.Headline, r.Because = r.headline(), strings.Join(r.why(), "; ")
 		r.Tone, r.Mark = tone(r.Verdict)
 	}
 	if !r.Run.Started.IsZero() {

@@ -215,14 +215,14 @@ func (t *text) end(r *Report) {
 	if !r.Complete {
 		t.line("  The history is cut short; operations open at its end may or may not have happened.")
 	}
-	head := t.paint(r.headline(), r.headline())
-	lines := wrap(plain(r.why()), width-len(r.headline())-4)
-	if len(lines) == 0 {
-		t.line("  " + head)
-		return
+	indent := "  " + t.paint(r.headline(), r.headline()) + "  "
+	for _, why := range r.why() {
+		for _, l := range wrap(plain(why), width-len(r.headline())-4) {
+			t.line(indent + l)
+			indent = strings.Repeat(" ", len(r.headline())+4)
+		}
 	}
-	t.line("  " + head + "  " + lines[0])
-	for _, l := range lines[1:] {
-		t.line(strings.Repeat(" ", len(r.headline())+4) + l)
+	if len(r.why()) == 0 {
+		t.line(indent)
 	}
 }

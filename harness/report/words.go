@@ -109,18 +109,26 @@ func (r *Report) headline() string {
 	return "UNKNOWN"
 }
 
-// why is a sentence that says what led to the verdict.
-func (r *Report) why() string {
+// why lists what led to the verdict: a line for each promise that decided it, or what was said of
+// the verdict as a whole.
+func (r *Report) why() []string {
 	if r.Failure != "" && r.Verdict != check.Invalid {
-		return r.Failure
-	}
-	if r.Why != "" {
-		return r.Why
+		return []string{r.Failure}
 	}
 	if r.Verdict == check.Valid {
-		return "Every promise that could be observed was put to the test and kept."
+		return []string{orElse(r.Why,
+			"Every promise that could be observed was put to the test and kept.")}
 	}
-	return ""
+	var all []string
+	for _, res := range r.Properties {
+		if res.Validity == r.Verdict {
+			all = append(all, orElse(res.Property, res.Checker)+": "+orElse(res.Reason, res.Summary))
+		}
+	}
+	if len(all) == 0 && r.Why != "" {
+		all = append(all, r.Why)
+	}
+	return all
 }
 
 // about says in one line what was run.
