@@ -2,6 +2,8 @@ package server
 
 import (
 	"errors"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -16,6 +18,7 @@ import (
 type brokenFS struct {
 	wal.FS
 	writes, syncs atomic.Bool
+	slow          sync.RWMutex // while it is locked, syncs wait
 }
 
 type brokenFile struct {
@@ -41,10 +44,55 @@ func (f *brokenFile) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func (f *brokenFile) Sync() error {
+	f.fs.slow.RLock()
+	defer f.fs.slow.RUnlock()
 	if f.fs.syncs.Load() {
 		return syscall.EIO
 	}
 	return f.File.Sync()
+}
+
+// brokenCluster has three nodes on disks that may break.
+func brokenCluster(t *testing.T) (*cluster, map[raft.ID]*brokenFS) {
+	disks := map[raft.ID]*brokenFS{}
+	c := newCluster(t, 3, func(cfg *Config) {
+		id := cfg.ID
+		cfg.openFS = func(dir string) wal.FS {
+			disks[id] = &brokenFS{FS: wal.OSDir(dir)}
+			return disks[id]
+		}
+	})
+	for _, p := range c.peers {
+		c.start(p.ID)
+	}
+	return c, disks
+}
+
+// TestNothingIsAcknowledgedBeforeItIsOnDisk holds up the syncs of two nodes: whatever the third one
+// does, a put is not done until one of them has synced.
+func TestNothingIsAcknowledgedBeforeItIsOnDisk(t *testing.T) {
+	c, disks := brokenCluster(t)
+	c.do("put", `{"key":"a","value":"1"}`)
+	c.converged()
+	leader := c.leader()
+	slow := []raft.ID{1, 2, 3}
+	for _, held := range [][]raft.ID{
+		slices.DeleteFunc(slices.Clone(slow), func(id raft.ID) bool { return id == leader }),
+		{leader, leader%3 + 1},
+	} {
+		for _, id := range held {
+			disks[id].slow.Lock()
+		}
+		r, err := c.call(leader, "put", `{"key":"a","value":"2","timeout_ms":100}`)
+		if err != nil || r.Code != "timeout" || r.Definite {
+			t.Errorf("with the syncs of %v held up: %+v, %v", held, r, err)
+		}
+		disks[held[1]].slow.Unlock()
+		c.do("put", `{"key":"a","value":"3"}`)
+		disks[held[0]].slow.Unlock()
+		c.converged()
+		leader = c.leader()
+	}
 }
 
 // TestABrokenDiskStopsTheNode breaks the leader's disk: it has to stop, the others go on, and what
@@ -56,17 +104,7 @@ func TestABrokenDiskStopsTheNode(t *testing.T) {
 	}
 	for name, breakIt := range cases {
 		t.Run(name, func(t *testing.T) {
-			disks := map[raft.ID]*brokenFS{}
-			c := newCluster(t, 3, func(cfg *Config) {
-				id := cfg.ID
-				cfg.openFS = func(dir string) wal.FS {
-					disks[id] = &brokenFS{FS: wal.OSDir(dir)}
-					return disks[id]
-				}
-			})
-			for _, p := range c.peers {
-				c.start(p.ID)
-			}
+			c, disks := brokenCluster(t)
 			c.do("put", `{"key":"a","value":"1"}`)
 			victim := c.leader()
 			breakIt(disks[victim])
