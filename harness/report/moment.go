@@ -26,8 +26,10 @@ const (
 
 // Moment is the part of a history that someone should look at: the operations around a violation.
 type Moment struct {
-	// Class is that of the finding that it shows.
-	Class string `json:"class"`
+	// Checker and Finding say which finding it shows: a row of the property table, and the place
+	// among its findings.
+	Checker string `json:"checker"`
+	Finding int    `json:"finding"`
 	// Key is what the violation is about; empty if it is not about one key.
 	Key string `json:"key,omitempty"`
 	// From and To bound the time that is shown.
@@ -96,25 +98,21 @@ func (m *Moment) focus() (from, to time.Duration) {
 	return max(from-before, m.From), min(to+after, m.To)
 }
 
-// moments finds what to look at: the first findings of broken promises, in the order of
-// [Report.findings], as long as they name operations or a time.
+// moments finds what to look at: the first findings of broken promises that name operations or a
+// time.
 func moments(h *history.History, calls []call, rows []check.Result) (ms []Moment) {
-	for _, row := range rows {
-		if row.Validity != check.Invalid {
-			continue
-		}
-		for i := range row.Findings {
-			f := &row.Findings[i]
-			if len(ms) == momentCount || len(f.Ops) == 0 && f.Time == 0 {
-				return ms
-			}
+	broken := slices.DeleteFunc(slices.Clone(rows), func(row check.Result) bool {
+		return row.Validity != check.Invalid
+	})
+	for _, f := range findings(broken) {
+		if len(ms) < momentCount && (len(f.Ops) > 0 || f.Time > 0) {
 			ms = append(ms, moment(h, calls, f))
 		}
 	}
 	return ms
 }
 
-func moment(h *history.History, calls []call, f *check.Finding) Moment {
+func moment(h *history.History, calls []call, f finding) Moment {
 	evidence := map[int64]bool{}
 	for _, i := range f.Ops {
 		evidence[i] = true
@@ -122,7 +120,7 @@ func moment(h *history.History, calls []call, f *check.Finding) Moment {
 	isEvidence := func(c call) bool {
 		return evidence[h.Ops[c.invoke].Index] || c.done >= 0 && evidence[h.Ops[c.done].Index]
 	}
-	m := Moment{Class: f.Class, Key: f.Key}
+	m := Moment{Checker: f.checker, Finding: f.index, Key: f.Key}
 	m.bound(h, calls, f.Time, isEvidence)
 	var near []call
 	for _, c := range calls {

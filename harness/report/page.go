@@ -126,10 +126,10 @@ func (p *page) findings(r *Report) {
 	fs := r.findings()
 	p.More = max(len(fs)-pageFindings, 0)
 	for i, f := range fs[:min(len(fs), pageFindings)] {
-		pf := pageFinding{Finding: f, Heading: heading(f), Sentences: sentences(f.Text),
+		pf := pageFinding{Finding: f.Finding, Heading: heading(f.Finding), Sentences: sentences(f.Text),
 			MoreRefs: max(len(f.Ops)-pageRefs, 0)}
-		if i < len(r.Moments) {
-			pf.Moment = newPageMoment(r, i)
+		if m := r.momentOf(f); m != nil {
+			pf.Moment = newPageMoment(r, m, fmt.Sprintf("m%d", i))
 		}
 		for _, op := range f.Ops[:min(len(f.Ops), pageRefs)] {
 			pf.Refs = append(pf.Refs, ref{op, pf.Moment.href(op)})

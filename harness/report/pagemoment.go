@@ -44,11 +44,10 @@ type opBar struct {
 	At     string // the node, where the lane does not tell
 }
 
-func newPageMoment(r *Report, i int) *pageMoment {
-	m := &r.Moments[i]
+func newPageMoment(r *Report, m *Moment, id string) *pageMoment {
 	from, to := m.focus()
 	p := &pageMoment{
-		Moment: m, ID: fmt.Sprintf("m%d", i),
+		Moment: m, ID: id,
 		Whole: micros(m.From), WholeSpan: max(micros(m.To-m.From), 1),
 		A: micros(from), Span: max(micros(to-from), 1), Ticks: ticks(from, to),
 		Window: fmt.Sprintf("%s s to %s s", clock(from), clock(to)),

@@ -99,8 +99,7 @@ type Report struct {
 	Faults []Fault `json:"faults"`
 	// Leaders lists who led in which term, as far as it was seen.
 	Leaders []Leader `json:"leaders,omitempty"`
-	// Moments are the parts of the history around the first violations, as many as there are of
-	// their findings, in the same order.
+	// Moments are the parts of the history around the first violations.
 	Moments []Moment `json:"moments,omitempty"`
 
 	series series

@@ -121,17 +121,6 @@ func at(lines []string, i int) string {
 	return ""
 }
 
-func (r *Report) findings() (fs []check.Finding) {
-	for _, v := range []check.Validity{check.Invalid, check.Unknown, check.Valid} {
-		for _, res := range r.Properties {
-			if res.Validity == v && res.Checker != coverage {
-				fs = append(fs, res.Findings...)
-			}
-		}
-	}
-	return fs
-}
-
 func (t *text) findings(r *Report, opt Options) {
 	fs := r.findings()
 	shown := min(textFindings, len(fs))
@@ -141,10 +130,10 @@ func (t *text) findings(r *Report, opt Options) {
 	if opt.All {
 		shown = len(fs)
 	}
-	for i, f := range fs[:shown] {
-		t.finding(f)
-		if opt.Timeline && i < len(r.Moments) {
-			t.moment(&r.Moments[i], r.Faults)
+	for _, f := range fs[:shown] {
+		t.finding(f.Finding)
+		if m := r.momentOf(f); m != nil && opt.Timeline {
+			t.moment(m, r.Faults)
 		}
 	}
 	if more := len(fs) - shown; more > 0 {
