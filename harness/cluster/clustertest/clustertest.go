@@ -9,6 +9,7 @@ package clustertest
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"testing"
 	"time"
@@ -47,6 +48,7 @@ func Run(t *testing.T, cfg Config) {
 		{"CutOneWay", testCutOneWay}, {"CutOutlivesKill", testCutOutlivesKill},
 		{"Exits", testExits}, {"Logs", testLogs}, {"Driver", testDriver}, {"Down", testDown},
 		{"DiesAtBoot", testDiesAtBoot}, {"Interrupted", testInterrupted},
+		{"SideBySide", testSideBySide},
 		// Abilities that a host may have.
 		{"CutData", testCutData}, {"CutClients", testCutClients}, {"Reset", testReset},
 		{"Shape", testShape}, {"Freeze", testFreeze}, {"Clocks", testClocks},
@@ -74,7 +76,7 @@ func up(t *testing.T, cfg Config, n int) (cluster.Cluster, cluster.Spec) {
 // NewSpec is the specification of a cluster of n testnodes, with a run of its own.
 func NewSpec(t testing.TB, cfg Config, n int) cluster.Spec {
 	spec := cluster.Spec{
-		Run:    fmt.Sprintf("test-%s-%x", filepath.Base(t.Name()), time.Now().UnixNano()),
+		Run:    fmt.Sprintf("test-%s-%x", filepath.Base(t.Name()), rand.Uint64()),
 		System: cfg.System, Image: cfg.Image, Nodes: n, LogDir: t.TempDir(),
 	}
 	if cfg.programs() {

@@ -37,6 +37,8 @@ type follower struct {
 	cancel  context.CancelFunc
 	ended   sync.WaitGroup
 
+	tell func(line []byte) // told each whole line; nil for nobody
+
 	mu     sync.Mutex // guards the fields below; several streams may be copied at once
 	file   *os.File   // nil if nobody wants the log, or after stop
 	copied [3]mark    // by stream
@@ -198,6 +200,9 @@ func (f *follower) endLines() error {
 
 // flush writes the line of a stream. The caller holds mu.
 func (f *follower) flush(stream stdcopy.StdType) error {
+	if f.tell != nil {
+		f.tell(f.begun[stream])
+	}
 	var err error
 	if f.file != nil {
 		_, err = f.file.Write(f.begun[stream])

@@ -74,6 +74,9 @@ func (p *pod) up(ctx context.Context) error {
 		p.node.ID); err != nil {
 		return err
 	}
+	if lines := p.c.spec.Lines; lines != nil {
+		p.logs.tell = func(line []byte) { lines(p.node.ID, line) }
+	}
 	return p.startNode(ctx)
 }
 
