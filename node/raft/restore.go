@@ -32,7 +32,8 @@ func New(now Time, opts Options, from Restored) (*Node, error) {
 	n.resetElectionTimer()
 	n.heardAt = now
 	if !opts.LeaseReads {
-		n.heardAt -= opts.ElectionTimeout // a former life may have promised patience, but need not keep it
+		// A former life may have promised a leader patience; only leases need that to be kept.
+		n.heardAt -= opts.ElectionTimeout
 	}
 	n.event(Event{Kind: EventStart, Index: n.log.last(), Term: n.log.lastTerm()})
 	return n, nil

@@ -1,10 +1,6 @@
 package simulator
 
-import (
-	"slices"
-
-	"github.com/raftcheck/raftcheck/node/raft"
-)
+import "github.com/raftcheck/raftcheck/node/raft"
 
 // mirror is a node's log as the effects of its core tell it, with a hash over each prefix: two
 // logs that have the same hash at an index are equal up to there.
@@ -142,10 +138,6 @@ func quorum(c *raft.Config, ok func(raft.ID) bool) bool {
 		}
 	}
 	return true
-}
-
-func isVoter(c *raft.Config, id raft.ID) bool {
-	return slices.Contains(c.Voters, id) || slices.Contains(c.Old, id)
 }
 
 // hash is FNV-1a.

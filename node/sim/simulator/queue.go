@@ -16,7 +16,7 @@ const (
 	evCrash                        // and dies
 	evResume                       // a paused process goes on
 	evClient                       // a client's next step
-	evInvoke                       // a request that a process finds when it goes on: arg is the client, life its seq
+	evInvoke                       // a request waits for a paused process: life is its seq
 	evFault                        // the nemesis's next idea
 	evHeal                         // the end of one of its faults: arg is which
 	evAdmin                        // the operator changes the membership or the leader
