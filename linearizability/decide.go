@@ -37,14 +37,13 @@ func Decide(ctx context.Context, ops []register.Op, budget register.Budget) Deci
 			}, "normalise"}
 		}
 	}
-	left, kept := register.Normalize(ops)
-	d := Decision{zone.Decide(left), "zones"}
-	d.restore(kept)
-	if d.Answer == register.Legal || d.Answer == register.Illegal {
+	d := Decision{zone.Decide(ops), "zones"}
+	if d.Answer != register.Undecided {
 		return d.certified(ops)
 	}
-	if register.HasMiss(ops) {
-		left, kept = ops, nil
+	left, kept := ops, []int32(nil)
+	if !register.HasMiss(ops) {
+		left, kept = register.Normalize(ops)
 	}
 	steps := d.Steps
 	d = decideLeft(ctx, left, budget)

@@ -34,12 +34,7 @@ type engine struct {
 
 func engines(tb testing.TB) []engine {
 	return []engine{
-		{"zones", func(ops []register.Op) register.Decision {
-			left, kept := register.Normalize(ops)
-			d := Decision{zone.Decide(left), "zones"}
-			d.restore(kept)
-			return d.Decision
-		}, false},
+		{"zones", zone.Decide, false},
 		{"search", func(ops []register.Op) register.Decision {
 			return search.Decide(tb.Context(), ops, DefaultBudget())
 		}, true},

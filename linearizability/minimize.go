@@ -56,8 +56,7 @@ func (m *minimizer) illegal(ops []register.Op) bool {
 		return false
 	}
 	m.left -= int64(len(ops))
-	left, _ := register.Normalize(ops)
-	if d := zone.Decide(left); d.Answer != register.Undecided {
+	if d := zone.Decide(ops); d.Answer != register.Undecided {
 		return d.Answer == register.Illegal
 	}
 	d := search.Decide(m.ctx, weakest(ops),

@@ -15,10 +15,10 @@ import "slices"
 // An indeterminate cas from a to b observes a only if its own b is observed: what is required is
 // found by going backwards from the values that determinate operations observed.
 func Normalize(ops []Op) (left []Op, kept []int32) {
-	if !slices.ContainsFunc(ops, func(o Op) bool { return o.Maybe }) {
+	required := Required(ops)
+	if required == nil {
 		return ops, nil
 	}
-	required := requiredValues(ops)
 	for i := range ops {
 		if ops[i].Maybe && !required[ops[i].B] {
 			if kept == nil {
@@ -41,11 +41,16 @@ func Normalize(ops []Op) (left []Op, kept []int32) {
 	return left, kept
 }
 
-// requiredValues are the values, by number, that some operation must have found.
-func requiredValues(ops []Op) []bool {
-	top := Absent
+// Required tells, by number, which values some operation must have found: a Maybe that writes
+// another may be dropped, see [Normalize]. It is nil if there is no Maybe.
+func Required(ops []Op) []bool {
+	top, maybes := Absent, false
 	for i := range ops {
 		top = max(top, ops[i].A, ops[i].B)
+		maybes = maybes || ops[i].Maybe
+	}
+	if !maybes {
+		return nil
 	}
 	required := make([]bool, top+1)
 	var todo []Value
@@ -55,7 +60,7 @@ func requiredValues(ops []Op) []bool {
 			todo = append(todo, v)
 		}
 	}
-	from := map[Value][]Value{} // by b, each a of an indeterminate cas a→b
+	var from map[Value][]Value // by b, each a of an indeterminate cas a→b
 	for i := range ops {
 		o := &ops[i]
 		v, observes := o.Observes()
@@ -63,6 +68,9 @@ func requiredValues(ops []Op) []bool {
 		case observes && !o.Maybe:
 			need(v)
 		case observes:
+			if from == nil {
+				from = map[Value][]Value{}
+			}
 			from[o.B] = append(from[o.B], v)
 		}
 	}

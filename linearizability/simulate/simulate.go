@@ -20,8 +20,8 @@ type Params struct {
 	// Reads is the share of reads, CAS that of compare-and-sets. The rest are writes. A cas
 	// expects what its client knows of the key.
 	Reads, CAS float64
-	// Values is how many values there are, from 1; zero if each is written once. With Values, a
-	// cas expects any of them half of the time.
+	// Values is how many values there are, from 1; zero if each is written once to its key, where
+	// they are numbered in order. With Values, a cas expects any of them half of the time.
 	Values int
 	// Tells says that a cas that was refused tells what it found.
 	Tells bool
@@ -66,7 +66,7 @@ type simulation struct {
 	client []int32
 	state  []register.Value
 	knows  [][]register.Value // by client and key
-	fresh  register.Value
+	fresh  []register.Value   // by key, the last value that was written
 }
 
 // Run simulates, and gives the operations of each key in order of their calls. Their IDs count
@@ -74,7 +74,8 @@ type simulation struct {
 func Run(p Params) [][]register.Op {
 	s := &simulation{
 		Params: p, rng: rand.New(rand.NewPCG(p.Seed, 0x5eed)),
-		state: make([]register.Value, p.Keys), knows: make([][]register.Value, p.Clients),
+		state: make([]register.Value, p.Keys), fresh: make([]register.Value, p.Keys),
+		knows: make([][]register.Value, p.Clients),
 	}
 	for c := range s.knows {
 		s.knows[c] = make([]register.Value, p.Keys)
@@ -112,7 +113,7 @@ func (s *simulation) call(e event) {
 	o.Ret = e.at + latency
 	effect := e.at + s.rng.Int64N(latency+1)
 	if draw := s.rng.Float64(); draw >= s.Reads {
-		o.Kind, o.B = register.Write, s.value()
+		o.Kind, o.B = register.Write, s.value(key)
 		if draw < s.Reads+s.CAS {
 			o.Kind, o.A = register.CAS, s.knows[client][key]
 			if s.Values > 0 && s.rng.IntN(2) == 0 {
@@ -137,12 +138,12 @@ func (s *simulation) call(e event) {
 	heap.Push(&s.queue, event{end, 2, id})
 }
 
-func (s *simulation) value() register.Value {
+func (s *simulation) value(key int32) register.Value {
 	if s.Values > 0 {
 		return register.Value(1 + s.rng.IntN(s.Values))
 	}
-	s.fresh++
-	return s.fresh
+	s.fresh[key]++
+	return s.fresh[key]
 }
 
 func (s *simulation) effect(i int32) {

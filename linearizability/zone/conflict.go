@@ -21,7 +21,7 @@ func (s *state) backwards(head, v register.Value, writer bool) register.Decision
 	late, nearest := int32(none), -1
 	for i := range s.ops {
 		o := &s.ops[i]
-		if o.Call <= s.ops[early].Ret {
+		if o.Call <= s.ops[early].Ret || !s.happened(o) {
 			continue
 		}
 		at, ok := -1, false
@@ -70,7 +70,7 @@ func (s *state) contradict(i, j int) register.Decision {
 			if o.Mutates() {
 				v = o.B
 			}
-			if _, mine := place[v]; !mine || o.Kind == register.Miss {
+			if _, mine := place[v]; !mine || o.Kind == register.Miss || !s.happened(o) {
 				continue
 			}
 			if o.Ret == b.f && first == none {

@@ -62,21 +62,21 @@ func (b *block) forward() bool { return b.f < b.s }
 // state is a decision under way.
 type state struct {
 	ops      []register.Op
+	required []bool    // by value, for a Maybe; nil if there is none
 	clusters []cluster // by value
 	blocks   []block
 	misses   []int32
 }
 
 // Decide decides ops, or says that it can not: where a value is written twice, or a delete writes
-// one that was there before. It makes sure of that itself. It wants every Maybe to be observed, as
-// [register.Normalize] leaves them; otherwise it is undecided too. A Miss is tried where it fits in
-// one order that is known to be right; if it does not fit, it is undecided, unless it can not fit
-// anywhere.
+// one that was there before. It makes sure of that itself. A Maybe that nobody observed is taken to
+// have never happened, see [register.Normalize]. A Miss is tried where it fits in one order that is
+// known to be right without it; if it does not fit, it is undecided, unless it can not fit anywhere.
 func Decide(ops []register.Op) register.Decision {
 	if top := topValue(ops); int(top) > 2*len(ops)+16 {
 		ops = renumber(ops)
 	}
-	s := &state{ops: ops}
+	s := &state{ops: ops, required: register.Required(ops)}
 	d := s.decide()
 	d.Steps = int64(len(ops))
 	return d
@@ -96,7 +96,7 @@ func (s *state) decide() register.Decision {
 	if d, ok := s.link(); !ok {
 		return d
 	}
-	slices.SortFunc(s.blocks, func(a, b block) int { return a.compare(&b) })
+	sortBlocks(s.blocks)
 	if d, ok := s.compare(); !ok {
 		return d
 	}
@@ -140,7 +140,7 @@ func (s *state) collect() (d register.Decision, ok bool) {
 	}
 	for i := range s.ops {
 		o := &s.ops[i]
-		if o.Mutates() {
+		if o.Mutates() && s.happened(o) {
 			if o.B == register.Absent {
 				return undecided("a delete writes what was there before"), false
 			}
@@ -150,11 +150,11 @@ func (s *state) collect() (d register.Decision, ok bool) {
 			s.clusters[o.B].writer = int32(i)
 		}
 	}
-	if d, ok := s.observed(); !ok {
-		return d, false
-	}
 	for i := range s.ops {
 		o := &s.ops[i]
+		if !s.happened(o) {
+			continue
+		}
 		c := &s.clusters[o.A]
 		switch o.Kind {
 		case register.Read:
@@ -180,23 +180,8 @@ func (s *state) collect() (d register.Decision, ok bool) {
 	return d, true
 }
 
-// observed makes sure that every Maybe is observed: the arguments here need each operation to have
-// happened.
-func (s *state) observed() (d register.Decision, ok bool) {
-	maybes := 0
-	for i := range s.ops {
-		if s.ops[i].Maybe {
-			maybes++
-		}
-	}
-	if maybes == 0 {
-		return d, true
-	}
-	if left, _ := register.Normalize(s.ops); len(left) < len(s.ops) {
-		return undecided("it is not normalised"), false
-	}
-	return d, true
-}
+// happened says whether o must have happened.
+func (s *state) happened(o *register.Op) bool { return !o.Maybe || s.required[o.B] }
 
 // link walks each chain of clusters and makes it a block.
 func (s *state) link() (d register.Decision, ok bool) {
@@ -318,3 +303,24 @@ func (s *state) order() []int32 {
 }
 
 func (s *state) byCall(a, b int32) int { return cmp.Compare(s.ops[a].Call, s.ops[b].Call) }
+
+// sortBlocks sorts blocks. They come nearly in order if the operations do, and then they are moved
+// by as many places as operations overlap; only if that turns out to be much are they sorted in
+// another way.
+func sortBlocks(blocks []block) {
+	moves := 16 * len(blocks)
+	for i := 1; i < len(blocks); i++ {
+		b := blocks[i]
+		at := i
+		for at > 0 && b.compare(&blocks[at-1]) < 0 {
+			blocks[at] = blocks[at-1]
+			at--
+			moves--
+		}
+		blocks[at] = b
+		if moves < 0 {
+			slices.SortFunc(blocks, func(a, b block) int { return a.compare(&b) })
+			return
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package linearizability
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/bluekeyes/go-gitdiff/gitdiff"
+)
+
+// equivalent are mistakes that no history can show, with the reason.
+func equivalent() map[string]string {
+	return map[string]string{}
+}
+
+// TestMutants plants each mistake of mutants/ in the engines and runs the tests that compare them.
+// Each must be caught. It takes minutes, and runs only if RAFTCHECK_MUTANTS is set.
+func TestMutants(t *testing.T) {
+	if os.Getenv("RAFTCHECK_MUTANTS") == "" {
+		t.Skip("RAFTCHECK_MUTANTS is not set")
+	}
+	patches, err := filepath.Glob("mutants/*.patch")
+	if err != nil || len(patches) < 25 {
+		t.Fatalf("%d mutants, %v; want at least 25", len(patches), err)
+	}
+	for _, path := range patches {
+		name := strings.TrimSuffix(filepath.Base(path), ".patch")
+		t.Run(name, func(t *testing.T) {
+			caught, out := plantAndTest(t, path)
+			switch reason, same := equivalent()[name]; {
+			case same && caught:
+				t.Errorf("it was caught, so it is not true that %s", reason)
+			case !same && !caught:
+				t.Errorf("it was not caught:\n%s", out)
+			}
+		})
+	}
+}
+
+// plantAndTest runs the tests with the patch at path in place.
+func plantAndTest(t *testing.T, path string) (caught bool, out string) {
+	t.Helper()
+	patch, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer patch.Close() //nolint:errcheck // read only
+	files, _, err := gitdiff.Parse(patch)
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%s: %d files, %v; want one", path, len(files), err)
+	}
+	target, err := filepath.Abs(filepath.Join("..", files[0].NewName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mutated bytes.Buffer
+	if err := gitdiff.Apply(&mutated, bytes.NewReader(source), files[0]); err != nil {
+		t.Fatalf("%s does not apply any more: %v", path, err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "mutated.go")
+	raw, err := json.Marshal(map[string]any{"Replace": map[string]string{target: file}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay := filepath.Join(dir, "overlay.json")
+	for name, content := range map[string][]byte{file: mutated.Bytes(), overlay: raw} {
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlay, "-count=1",
+		"-timeout=300s", "-run=Differential|Online|Minimized|Planted|Indeterminate|CheckerJudges", ".")
+	cmd.Env = append(os.Environ(), "RAFTCHECK_MUTANTS=")
+	all, err := cmd.CombinedOutput()
+	if bytes.Contains(all, []byte("[build failed]")) {
+		t.Fatalf("%s does not compile:\n%s", path, all)
+	}
+	return err != nil, string(all)
+}
