@@ -76,7 +76,7 @@ func newTest(
 		t.Fatal(err)
 	}
 	plan, err := nemesis.Plan(nemesis.Wishes{
-		Faults: faults, Nodes: 5, TimeLimit: 30 * time.Second, Quiet: time.Second,
+		Faults: faults, Nodes: 5, TimeLimit: 90 * time.Second, Quiet: time.Second,
 		Interval: 4 * time.Second, Duration: 2 * time.Second,
 	}, rand.New(rand.NewPCG(seed, 1)))
 	if err != nil {
@@ -91,10 +91,12 @@ func newTest(
 		h.Faults = append(h.Faults, f.Name())
 	}
 	var rec *history.Recorder
+	events := &nemesis.Events{}
 	test := &harness.Test{
 		Runtime: store, Log: log,
 		Spec: cluster.Spec{
 			Run: "test", System: store, Nodes: 5, LogDir: filepath.Join(dir, "nodes"),
+			Lines: events.Feed,
 		},
 		Clients: func(
 			_ context.Context, c cluster.Cluster, now func() time.Duration,
@@ -104,7 +106,8 @@ func newTest(
 		Nemesis: func(
 			c cluster.Cluster, leader func(context.Context) sut.NodeID, start time.Duration,
 		) (harness.Nemesis, error) {
-			return nemesis.New(&nemesis.Env{Cluster: c, Leader: leader}, plan, start, log)
+			env := &nemesis.Env{Cluster: c, Leader: leader, Events: events}
+			return nemesis.New(env, plan, start, log)
 		},
 		Begin: func(nodes []sut.Node) (_ harness.Recorder, err error) {
 			for _, n := range nodes {
@@ -116,7 +119,7 @@ func newTest(
 		Operations: generator.Stagger(200, rand.New(rand.NewPCG(seed, 2)),
 			register.Operations(rand.New(rand.NewPCG(seed, 3)))),
 		Final:     register.Final(),
-		TimeLimit: 30 * time.Second, Concurrency: 10,
+		TimeLimit: 90 * time.Second, Concurrency: 10,
 		BootLimit: 10 * time.Second, RecoverLimit: 10 * time.Second,
 	}
 	return test, func() error {

@@ -76,6 +76,8 @@ type Env struct {
 	Cluster cluster.Cluster
 	// Leader says who leads now; empty if nobody does.
 	Leader func(context.Context) sut.NodeID
+	// Events hears what the nodes say; nil if nobody does.
+	Events *Events
 
 	links  links
 	data   links // those that are cut for data only
@@ -195,7 +197,7 @@ func poll(ctx context.Context, done func() bool) error {
 
 // Faults lists all faults, those of a family together.
 func Faults() []Fault {
-	return []Fault{
+	return append([]Fault{
 		partition{
 			"partition-leader", "the leader can talk to nobody", 2, []Target{Leader}, isolate, false,
 		},
@@ -237,7 +239,7 @@ func Faults() []Fault {
 		reset{}, freeze{},
 		clock{"clock-jump", "the wall clock jumps by 0.1 s to an hour, either way", jump},
 		clock{"clock-rate", "wall and monotonic clock go at 0.5 to 2 times their speed", drift},
-	}
+	}, reactions()...)
 }
 
 // Select finds the faults that names mean: names of faults, families, "standard", "all" or "none".

@@ -169,12 +169,13 @@ func TestSelectTakesNamesFamiliesAndGroups(t *testing.T) {
 func up(t *testing.T, n int) *Env {
 	t.Helper()
 	store := fake.New(fake.Behaviour{})
-	c, err := store.Up(t.Context(), cluster.Spec{Nodes: n, System: store})
+	events := &Events{}
+	c, err := store.Up(t.Context(), cluster.Spec{Nodes: n, System: store, Lines: events.Feed})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Down(context.Background()) })
-	return &Env{Cluster: c, Leader: func(ctx context.Context) sut.NodeID {
+	return &Env{Cluster: c, Events: events, Leader: func(ctx context.Context) sut.NodeID {
 		for _, node := range c.Nodes() {
 			st, err := store.Status(ctx, node)
 			if err == nil && st.Role == "leader" {

@@ -225,11 +225,12 @@ func (t *tested) carryOut(ctx context.Context) (err error) {
 
 func (t *tested) test(logs string, live *live) *harness.Test {
 	cfg := t.cfg
+	events := &nemesis.Events{}
 	test := &harness.Test{
 		Runtime: t.runtime,
 		Spec: cluster.Spec{
 			Run: t.run.ID(), System: t.system, Image: t.image, Nodes: cfg.Nodes,
-			LogDir: logs, Keep: cfg.Keep,
+			LogDir: logs, Lines: events.Feed, Keep: cfg.Keep,
 		},
 		Clients: func(
 			ctx context.Context, c cluster.Cluster, now func() time.Duration,
@@ -261,7 +262,8 @@ func (t *tested) test(logs string, live *live) *harness.Test {
 		test.Nemesis = func(
 			c cluster.Cluster, leader func(context.Context) sut.NodeID, start time.Duration,
 		) (harness.Nemesis, error) {
-			return nemesis.New(&nemesis.Env{Cluster: c, Leader: leader}, t.schedule, start, t.log)
+			env := &nemesis.Env{Cluster: c, Leader: leader, Events: events}
+			return nemesis.New(env, t.schedule, start, t.log)
 		}
 	}
 	return test

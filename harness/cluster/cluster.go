@@ -23,6 +23,9 @@ type Spec struct {
 	Nodes int
 	// LogDir receives one file per node, <id>.log, written as the node writes, across restarts.
 	LogDir string
+	// Lines is told each whole line that a node writes, as soon as it is known; nil for nobody.
+	// It is called by several goroutines, must not keep the line, and must not block.
+	Lines func(id sut.NodeID, line []byte)
 	// Keep leaves everything up when the cluster is destroyed, marked so that only an explicit
 	// cleanup of everything takes it away.
 	Keep bool

@@ -59,7 +59,8 @@ func (*Store) Check(context.Context) error { return nil }
 
 // Up implements [cluster.Runtime].
 func (s *Store) Up(_ context.Context, spec cluster.Spec) (cluster.Cluster, error) {
-	m := &memory{store: s, exits: make(chan cluster.Exit, 1024), term: 1, logDir: spec.LogDir}
+	m := &memory{store: s, exits: make(chan cluster.Exit, 1024), term: 1, logDir: spec.LogDir,
+		lines: spec.Lines}
 	for i := range spec.Nodes {
 		id := sut.NodeID(fmt.Sprintf("n%d", i+1))
 		addr := netip.AddrFrom4([4]byte{127, 0, 0, byte(i + 1)})
@@ -91,6 +92,7 @@ type memory struct {
 	exits  chan cluster.Exit
 	down   bool
 	logDir string
+	lines  func(sut.NodeID, []byte)
 
 	term   uint64
 	leader *node
@@ -159,6 +161,9 @@ func (m *memory) Down(context.Context) error {
 
 // log appends a line to a node's log.
 func (m *memory) log(id sut.NodeID, line string) {
+	if m.lines != nil {
+		m.lines(id, []byte(line+"\n"))
+	}
 	if m.logDir == "" {
 		return
 	}
@@ -208,7 +213,8 @@ func (m *memory) elect() {
 		}
 		if m.leader != nil && m.leader != old {
 			m.term++
-			m.log(m.leader.ID, fmt.Sprintf("leads in term %d", m.term))
+			m.log(m.leader.ID, fmt.Sprintf(`{"ev":"vote_granted","term":%d}`, m.term))
+			m.log(m.leader.ID, fmt.Sprintf(`{"ev":"become_leader","term":%d}`, m.term))
 		}
 	}
 	for _, n := range m.nodes {
