@@ -14,6 +14,9 @@ func (n *Node) heard(from ID) {
 
 // onAppend takes a leader's entries into the log, if they continue it (paper, §5.3).
 func (n *Node) onAppend(m *Message) {
+	if !wellFormed(m) {
+		return
+	}
 	n.heard(m.From)
 	prev, prevTerm, entries := m.Index, m.LogTerm, m.Entries
 	if prev < n.commit {
@@ -32,6 +35,21 @@ func (n *Node) onAppend(m *Message) {
 	n.verified = max(n.verified, last)
 	n.commitTo(min(m.Commit, last))
 	n.send(Message{Kind: MsgAppendResp, To: m.From, Index: last}, n.after())
+}
+
+// wellFormed reports whether an Append can come from a leader at all: entries one after the other,
+// terms that never go down and never exceed the sender's. What is not is dropped: it must not
+// bring us down.
+func wellFormed(m *Message) bool {
+	prev := Entry{Index: m.Index, Term: m.LogTerm}
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		if e.Index != prev.Index+1 || e.Term < prev.Term || e.Term > m.Term {
+			return false
+		}
+		prev.Index, prev.Term = e.Index, e.Term
+	}
+	return m.LogTerm <= m.Term
 }
 
 // refuse answers an Append that does not fit with where to look next: the end of our log, or the

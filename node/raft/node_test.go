@@ -253,3 +253,22 @@ func TestLearnersConfirmNothing(t *testing.T) {
 		t.Error("the read was not answered although two voters confirmed it")
 	}
 }
+
+// Whatever arrives, a follower neither dies of it nor takes it in.
+func TestMalformedAppendsAreDropped(t *testing.T) {
+	a := newAlone(t, 1, 2, 3)
+	a.step(Message{Kind: MsgAppend, From: 2, Term: 5, Entries: entries(1, 5, 5)})
+	for name, es := range map[string][]Entry{
+		"a gap before them":      entries(4, 5),
+		"a gap among them":       append(entries(3, 5), entries(5, 5)...),
+		"terms that go down":     entries(3, 5, 4),
+		"terms of the future":    entries(3, 6),
+		"the same index again":   append(entries(3, 5), entries(3, 5)...),
+		"an index before theirs": entries(2, 5),
+	} {
+		a.step(Message{Kind: MsgAppend, From: 2, Term: 5, Index: 2, LogTerm: 5, Entries: es})
+		if last := a.Status().Last; last != 2 || len(a.sent) > 0 {
+			t.Errorf("%s: log to %d, said %v", name, last, a.sent)
+		}
+	}
+}
