@@ -51,7 +51,9 @@ func TestJepsenLogs(t *testing.T) {
 		if res.Validity != want {
 			t.Errorf("log %s: got %v (%s), want %v", num, res.Validity, res.Reason, want)
 		}
-		judged++
+		if judged++; testing.Short() {
+			continue
+		}
 		calls, err := h.Calls()
 		if err != nil {
 			t.Fatal(err)

@@ -54,7 +54,7 @@ func TestDifferential(t *testing.T) {
 	rng := rand.New(rand.NewPCG(77, 1001))
 	for round := range rounds {
 		f := all[round%len(all)]
-		ops := f.random(rng, 1+rng.IntN(8))
+		ops := f.random(rng, 1+rng.IntN(9))
 		bad, ok := certify.Illegal(ops, 1<<20)
 		if !ok {
 			t.Fatalf("trying every order of %v gave up", ops)

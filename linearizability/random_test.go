@@ -34,7 +34,10 @@ func families() []family {
 			}
 		}
 	}
-	return all
+	// Many operations of which nobody knows, with the same few values.
+	return append(all,
+		family{cas: 30, maybe: 70, span: 30}, family{cas: 0, maybe: 60, span: 20},
+		family{cas: 60, miss: 30, maybe: 70, span: 30})
 }
 
 // random draws a history of n operations. Half of them are drawn blindly, most of which are

@@ -111,6 +111,9 @@ func (c *Checker) Violation() *Violation { return c.violation }
 // has happened was decided. A violation is one in any case.
 func (c *Checker) Undecided() string { return c.undecided }
 
+// Live is how many values are remembered: those that may still be found.
+func (c *Checker) Live() int { return len(c.clusters) }
+
 // GiveUp makes the checker undecided for good: something happened that it can not understand.
 func (c *Checker) GiveUp(reason string) { c.undecided, c.blind = reason, true }
 
