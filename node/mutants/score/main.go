@@ -3,6 +3,7 @@
 //
 //	go run ./node/mutants/score -seeds 200            all of them
 //	go run ./node/mutants/score -seeds 200 B01 C02    these two
+//	go run ./node/mutants/score -table                what the headers say, as Markdown
 //
 // It exits with 0 if every mutant is found or has a note that says why not, 1 if not.
 package main
@@ -55,12 +56,17 @@ func run(ctx context.Context, args []string, out io.Writer) (ok bool, err error)
 	flags.StringVar(&s.root, "root", ".", "the module's root directory")
 	flags.IntVar(&s.seeds, "seeds", 200, "how many seeds to run on each mutant")
 	flags.BoolVar(&s.write, "write", false, "keep the result in the patches' headers")
+	table := flags.Bool("table", false, "print what the headers say, and run nothing")
 	if err := flags.Parse(args); err != nil {
 		return false, err
 	}
 	all, err := mutants.Load(filepath.Join(s.root, "node", "mutants"))
 	if err != nil {
 		return false, err
+	}
+	if *table {
+		printTable(out, all)
+		return true, nil
 	}
 	if s.dir, err = os.MkdirTemp("", "mutants"); err != nil {
 		return false, err
@@ -86,6 +92,16 @@ func run(ctx context.Context, args []string, out io.Writer) (ok bool, err error)
 		}
 	}
 	return ok, nil
+}
+
+// printTable prints the score card.
+func printTable(out io.Writer, all []*mutants.Mutant) {
+	fmt.Fprintln(out, "| id | the mistake | made or described | found by | how often, and what fired |")
+	fmt.Fprintln(out, "|---|---|---|---|---|")
+	for _, m := range all {
+		fmt.Fprintf(out, "| %s | %s | %s | %s | %s |\n", m.ID, m.Title, m.Source,
+			cmp.Or(m.Killed, "–"), cmp.Or(m.Rate, m.Note, "–"))
+	}
 }
 
 // result is what the simulator found.
