@@ -158,7 +158,7 @@ func (s *searcher) run(ctx context.Context, budget register.Budget) register.Dec
 		if s.steps++; s.steps > budget.Steps {
 			return register.Decision{Reason: "it ran out of steps"}
 		}
-		if s.steps&1023 == 0 {
+		if s.steps&1023 == 1 {
 			if ctx.Err() != nil {
 				return register.Decision{Reason: "it ran out of time"}
 			}
