@@ -42,6 +42,12 @@ func parse(args []string, stdout, stderr io.Writer) (cfg server.Config, code int
 		"between nodes; it carries the node's name as DNS name")
 	fs.StringVar(&cfg.PeerTLS.Key, "peer-key", "", "`file` with its key")
 	fs.StringVar(&cfg.PeerTLS.CA, "peer-ca", "", "`file` with the CA of all nodes' certificates")
+	fs.BoolVar(&cfg.TraceMessages, "trace-messages", false,
+		"trace every message, not only those of elections and snapshots")
+	fs.BoolVar(&cfg.LeaseReads, "lease-reads", false, "let a leader answer reads without asking, "+
+		"which rests on clocks; the same on all nodes")
+	fs.IntVar(&cfg.MaxDriftPPM, "max-drift-ppm", 500,
+		"how far a clock may be from true rate, in parts per million, with --lease-reads")
 	fs.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	err := fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {

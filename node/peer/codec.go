@@ -10,7 +10,8 @@ import (
 	"github.com/raftcheck/raftcheck/node/wal"
 )
 
-// A frame is length u32, CRC-32C u32 of the payload, payload: one message. Little-endian.
+// A frame is length u32, CRC-32C u32 of the payload, payload: the id of a message as a uvarint, and
+// the message. Little-endian.
 const (
 	frameHeader = 8
 	// MaxFrame bounds the payload of a frame, in bytes.
@@ -98,11 +99,20 @@ func DecodeMessage(data []byte) (raft.Message, error) {
 	return m, nil
 }
 
+// Envelope is a message on its way.
+type Envelope struct {
+	raft.Message
+	// ID is unique among the messages of all nodes that have one, in all their lives; so that
+	// what was sent can be found in the traces of sender and receiver. Zero for none.
+	ID uint64
+}
+
 // AppendFrame encodes a message as a frame behind dst.
-func AppendFrame(dst []byte, m *raft.Message) []byte {
+func AppendFrame(dst []byte, e *Envelope) []byte {
 	start := len(dst)
 	dst = append(dst, make([]byte, frameHeader)...)
-	dst = AppendMessage(dst, m)
+	dst = binary.AppendUvarint(dst, e.ID)
+	dst = AppendMessage(dst, &e.Message)
 	payload := dst[start+frameHeader:]
 	binary.LittleEndian.PutUint32(dst[start:], uint32(len(payload)))
 	binary.LittleEndian.PutUint32(dst[start+4:], crc32.Checksum(payload, castagnoli))
@@ -119,9 +129,14 @@ func parseHeader(head []byte) (size int, crc uint32, err error) {
 }
 
 // decodePayload checks and decodes the payload of a frame.
-func decodePayload(payload []byte, crc uint32) (raft.Message, error) {
+func decodePayload(payload []byte, crc uint32) (Envelope, error) {
 	if got := crc32.Checksum(payload, castagnoli); got != crc {
-		return raft.Message{}, fmt.Errorf("%w: checksum %08x, it should be %08x", ErrFrame, got, crc)
+		return Envelope{}, fmt.Errorf("%w: checksum %08x, it should be %08x", ErrFrame, got, crc)
 	}
-	return DecodeMessage(payload)
+	id, n := binary.Uvarint(payload)
+	if n <= 0 {
+		return Envelope{}, fmt.Errorf("%w: no id", ErrFrame)
+	}
+	m, err := DecodeMessage(payload[n:])
+	return Envelope{m, id}, err
 }

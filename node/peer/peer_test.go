@@ -43,9 +43,9 @@ func randomMessage(rng *rand.Rand) raft.Message {
 func TestMessagesComeBackAsTheyWere(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	var stream []byte
-	var want []raft.Message
+	var want []Envelope
 	for range 500 {
-		m := randomMessage(rng)
+		m := Envelope{randomMessage(rng), rng.Uint64()}
 		want = append(want, m)
 		stream = AppendFrame(stream, &m)
 	}
@@ -66,7 +66,7 @@ func TestMessagesComeBackAsTheyWere(t *testing.T) {
 
 func TestNoFlippedBitGoesUnnoticed(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
-	m := randomMessage(rng)
+	m := Envelope{randomMessage(rng), 7}
 	frame := AppendFrame(nil, &m)
 	for i := range frame {
 		for bit := range 8 {
@@ -86,7 +86,8 @@ func FuzzReadFrame(f *testing.F) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	for range 20 {
 		m := randomMessage(rng)
-		f.Add(AppendFrame(nil, &m))
+		f.Add(AppendFrame(nil, &Envelope{m, 7}))
+		f.Add(AppendMessage(nil, &m))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, _ = ReadFrame(bytes.NewReader(data))
@@ -108,7 +109,7 @@ func FuzzReadFrame(f *testing.F) {
 type node struct {
 	*Transport
 	mu  sync.Mutex
-	got []raft.Message
+	got []Envelope
 	any chan struct{}
 }
 
@@ -118,7 +119,7 @@ func startNode(t *testing.T, id raft.ID, ln net.Listener, change func(*Options))
 	opts := Options{
 		ID: id, Cluster: "test", Addr: ln.Addr().String(), Listener: ln,
 		Log: slog.New(slog.DiscardHandler), Stuck: 300 * time.Millisecond,
-		Receive: func(m []raft.Message) {
+		Receive: func(m []Envelope) {
 			n.mu.Lock()
 			n.got = append(n.got, m...)
 			n.mu.Unlock()
@@ -150,7 +151,7 @@ func sendUntil(t *testing.T, from, to *node, number uint64) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		from.Send(m)
+		from.Send(Envelope{Message: m})
 		select {
 		case <-to.any:
 			to.mu.Lock()
@@ -223,7 +224,7 @@ func TestAStuckLinkHealsQuickly(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("a cut link swallows without end")
 		}
-		a.Send(big)
+		a.Send(Envelope{Message: big})
 		time.Sleep(time.Millisecond) // paces the sender; what is waited for is the drop
 	}
 	relay.cut(false)

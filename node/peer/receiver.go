@@ -131,7 +131,7 @@ func (t *Transport) read(conn net.Conn, from raft.ID) error {
 		}
 	}()
 	r := bufio.NewReaderSize(conn, 64<<10)
-	var batch []raft.Message
+	var batch []Envelope
 	for {
 		m, err := ReadFrame(r)
 		if err != nil {
@@ -151,18 +151,18 @@ func (t *Transport) read(conn net.Conn, from raft.ID) error {
 }
 
 // ReadFrame reads one frame and returns its message.
-func ReadFrame(r io.Reader) (raft.Message, error) {
+func ReadFrame(r io.Reader) (Envelope, error) {
 	var head [frameHeader]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return raft.Message{}, err
+		return Envelope{}, err
 	}
 	size, crc, err := parseHeader(head[:])
 	if err != nil {
-		return raft.Message{}, err
+		return Envelope{}, err
 	}
 	payload := make([]byte, size)
 	if _, err := io.ReadFull(r, payload); err != nil {
-		return raft.Message{}, fmt.Errorf("%w: %w", ErrFrame, err)
+		return Envelope{}, fmt.Errorf("%w: %w", ErrFrame, err)
 	}
 	return decodePayload(payload, crc)
 }

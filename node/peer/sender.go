@@ -24,7 +24,7 @@ type sender struct {
 	addr atomic.Pointer[string]
 
 	mu        sync.Mutex // guards the fields below
-	queue     []raft.Message
+	queue     []Envelope
 	bytes     int
 	connected bool
 
@@ -47,8 +47,8 @@ func entryBytes(m *raft.Message) int {
 }
 
 // push queues a message unless there is no connection or no room.
-func (s *sender) push(m raft.Message) bool {
-	size := entryBytes(&m)
+func (s *sender) push(m Envelope) bool {
+	size := entryBytes(&m.Message)
 	s.mu.Lock()
 	if !s.connected || len(s.queue) >= s.t.opts.QueueLength ||
 		len(s.queue) > 0 && s.bytes+size > s.t.opts.QueueBytes {
@@ -70,7 +70,7 @@ func signal(ch chan struct{}) {
 }
 
 // take empties the queue into the one given, which becomes the queue.
-func (s *sender) take(empty []raft.Message) []raft.Message {
+func (s *sender) take(empty []Envelope) []Envelope {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.queue
@@ -135,7 +135,7 @@ func (s *sender) write(conn net.Conn) error {
 }
 
 func (s *sender) pump(conn net.Conn, gone <-chan error) error {
-	var queue []raft.Message
+	var queue []Envelope
 	var buf []byte
 	for {
 		select {

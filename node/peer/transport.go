@@ -37,7 +37,7 @@ type Options struct {
 	Known func(id raft.ID, incarnation [16]byte) error
 	// Receive takes messages, in the order in which they came from one peer. It is called from
 	// several goroutines and must not block for long.
-	Receive func(messages []raft.Message)
+	Receive func(messages []Envelope)
 	// ServeSnapshot answers a peer that called Fetch; the connection is closed when it returns.
 	ServeSnapshot func(conn net.Conn, to raft.ID)
 	Log           *slog.Logger
@@ -118,7 +118,7 @@ func (t *Transport) sender(id raft.ID) *sender {
 }
 
 // Send queues messages for their receivers; it never blocks.
-func (t *Transport) Send(messages ...raft.Message) {
+func (t *Transport) Send(messages ...Envelope) {
 	for i := range messages {
 		if s := t.sender(messages[i].To); s == nil || !s.push(messages[i]) {
 			t.dropped.Add(1)

@@ -56,8 +56,13 @@ type Config struct {
 	// openFS opens the data directory; tests put faults under it.
 	openFS func(dir string) wal.FS
 
-	Trace io.Writer // one JSON line per protocol event
-	Log   *slog.Logger
+	Trace         io.Writer // one JSON line per protocol event
+	TraceMessages bool      // also for messages that carry the log, heartbeats and reads
+
+	// LeaseReads lets a leader answer reads without asking; see raft.Options for what it rests on.
+	LeaseReads  bool
+	MaxDriftPPM int // 500
+	Log         *slog.Logger
 }
 
 // Peer is where a node can be reached.

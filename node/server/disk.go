@@ -28,7 +28,7 @@ type disk struct {
 type diskJob struct {
 	ticket raft.Ticket // 0 if nobody waits for the write
 	batch  wal.Batch
-	send   []raft.Message
+	send   []peer.Envelope
 }
 
 func newDisk(log *wal.Log, t *peer.Transport, in *inbox, fail func(error)) *disk {

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/raftcheck/raftcheck/node/kv"
+	"github.com/raftcheck/raftcheck/node/peer"
 	"github.com/raftcheck/raftcheck/node/raft"
 )
 
@@ -20,7 +21,7 @@ type inbox struct {
 
 // batch is what the loop takes from the inbox.
 type batch struct {
-	messages  []raft.Message
+	messages  []peer.Envelope
 	writes    []*write
 	reads     []*read
 	calls     []func(*loop)
@@ -44,7 +45,7 @@ func (in *inbox) take(b *batch) {
 	}
 }
 
-func (in *inbox) addMessages(m []raft.Message) {
+func (in *inbox) addMessages(m []peer.Envelope) {
 	in.mu.Lock()
 	in.messages = append(in.messages, m...)
 	in.mu.Unlock()

@@ -31,6 +31,7 @@ type loop struct {
 	reads     map[uint64][]*read
 	readID    uint64
 	persisted raft.Ticket
+	sent      uint64     // the id of the last message that has one; it begins at random
 	handed    raft.Index // entries up to here have gone to the applier
 
 	// giveUp is when writes of a lost term are answered with leadership_lost; 0 if there are none.
@@ -89,7 +90,9 @@ func (l *loop) feed(now raft.Time, in *batch) {
 		l.node.Applied(in.applied)
 	}
 	for i := range in.messages {
-		l.node.Step(now, in.messages[i])
+		m := &in.messages[i]
+		l.tracer.message("recv", m, m.From)
+		l.node.Step(now, m.Message)
 	}
 	if now >= l.node.Deadline() {
 		l.node.Tick(now)
@@ -171,10 +174,17 @@ func (l *loop) carryOut(out *raft.Output) {
 		HardState: out.HardState, Reset: out.Reset, Truncate: out.Truncate, Append: out.Append,
 	}}
 	for i := range out.Send {
-		if o := &out.Send[i]; o.After > l.persisted {
-			job.send = append(job.send, o.Message)
+		o := &out.Send[i]
+		e := peer.Envelope{Message: o.Message}
+		if l.tracer.traces(o.Kind) {
+			l.sent++
+			e.ID = l.sent
+			l.tracer.message("send", &e, e.To)
+		}
+		if o.After > l.persisted {
+			job.send = append(job.send, e)
 		} else {
-			l.transport.Send(o.Message)
+			l.transport.Send(e)
 		}
 	}
 	if job.ticket > 0 || len(job.send) > 0 {

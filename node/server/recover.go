@@ -25,11 +25,14 @@ func (s *Server) recover() (*raft.Node, *kv.Machine, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, s.wal.Abandon())
 	}
+	s.firstID = rng.Uint64() >> 1
 	node, err := raft.New(1, raft.Options{
 		ID: s.cfg.ID, Rand: rng,
 		Heartbeat:       raft.Time(s.cfg.Heartbeat),
 		ElectionTimeout: raft.Time(s.cfg.ElectionTimeout),
 		KeepTail:        s.cfg.KeepTail,
+		LeaseReads:      s.cfg.LeaseReads,
+		MaxDriftPPM:     s.cfg.MaxDriftPPM,
 	}, from)
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("%s: %w", s.cfg.Data, err), s.wal.Abandon())

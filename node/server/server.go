@@ -45,6 +45,7 @@ type Server struct {
 	metrics   metrics
 
 	wg       sync.WaitGroup
+	firstID  uint64 // message ids begin after it
 	failOnce sync.Once
 	failed   chan struct{} // closed when the node cannot go on; then err says why
 	err      error
@@ -114,7 +115,7 @@ func (s *Server) assemble(node *raft.Node, machine *kv.Machine, start time.Time)
 	}
 	s.snapshots = &snapshots{store: s.store, inbox: s.inbox, log: s.log}
 	s.snapshots.ctx, s.snapshots.cancel = context.WithCancel(context.Background())
-	s.tracer = newTracer(s.cfg.Trace, s.cfg.ID, start, s.log)
+	s.tracer = newTracer(s.cfg.Trace, s.cfg.ID, start, s.cfg.TraceMessages, s.log)
 	s.transport = peer.Start(peer.Options{
 		ID: s.cfg.ID, Incarnation: incarnation, Cluster: s.cfg.Cluster,
 		Addr: s.cfg.self().PeerAddr(), Peers: addrs, Listener: s.listeners.peer,
@@ -127,7 +128,7 @@ func (s *Server) assemble(node *raft.Node, machine *kv.Machine, start time.Time)
 		snapshotPolicy{s.cfg.SnapshotBytes, s.cfg.SnapshotEntries}, s.fail, &s.metrics)
 	s.loop = &loop{
 		node: node, inbox: s.inbox, disk: s.disk, applier: s.applier, transport: s.transport,
-		metrics: &s.metrics, tracer: s.tracer, snapshots: s.snapshots, start: start,
+		metrics: &s.metrics, tracer: s.tracer, sent: s.firstID, snapshots: s.snapshots, start: start,
 		reads:    map[uint64][]*read{},
 		patience: raft.Time(4 * s.cfg.ElectionTimeout),
 		stop:     make(chan struct{}), stopped: make(chan struct{}),

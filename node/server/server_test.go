@@ -380,6 +380,67 @@ func TestTraceTellsWhatHappened(t *testing.T) {
 	}
 }
 
+// TestMessagesAreFoundInBothTraces matches what was received with what was sent.
+func TestMessagesAreFoundInBothTraces(t *testing.T) {
+	for _, all := range []bool{false, true} {
+		c := newCluster(t, 3, func(cfg *Config) { cfg.TraceMessages = all })
+		for _, p := range c.peers {
+			c.start(p.ID)
+		}
+		c.do("put", `{"key":"a","value":"1"}`)
+		c.converged()
+		for id, s := range c.nodes {
+			stop(t, s)
+			delete(c.nodes, id)
+		}
+		type message struct{ Node, Ev, Mid, Peer, Detail string }
+		sent, received := map[string]message{}, map[string]message{}
+		kinds := map[string]bool{}
+		for _, trace := range c.trace {
+			for line := range strings.Lines(trace.String()) {
+				var m message
+				if err := json.Unmarshal([]byte(line), &m); err != nil {
+					t.Fatal(err)
+				}
+				into := sent
+				switch m.Ev {
+				case "recv":
+					into = received
+				case "send":
+				default:
+					continue
+				}
+				if _, dup := into[m.Mid]; dup || m.Mid == "" {
+					t.Errorf("%s is not the only one: %s", m.Mid, line)
+				}
+				into[m.Mid] = m
+				kinds[m.Detail] = true
+			}
+		}
+		for mid, r := range received {
+			if s, ok := sent[mid]; !ok || s.Node != r.Peer || s.Peer != r.Node || s.Detail != r.Detail {
+				t.Errorf("received %+v, sent %+v", r, s)
+			}
+		}
+		if !kinds["vote"] || !kinds["vote_resp"] || kinds["append"] != all || len(received) == 0 {
+			t.Errorf("messages traced: %v, %d received", kinds, len(received))
+		}
+	}
+}
+
+func TestLeaseReads(t *testing.T) {
+	c := newCluster(t, 3, func(cfg *Config) { cfg.LeaseReads = true })
+	for _, p := range c.peers {
+		c.start(p.ID)
+	}
+	for i := range 20 {
+		c.do("put", putBody("a", fmt.Sprint(i)))
+		if r := c.do("get", `{"key":"a"}`); r.Value != fmt.Sprint(i) {
+			t.Errorf("got %+v, want %d", r, i)
+		}
+	}
+}
+
 func TestConfigMistakesAreNamed(t *testing.T) {
 	valid := func() Config {
 		return Config{ID: 1, Data: "d", Peers: []Peer{{1, "a", 1, 2}, {2, "b", 1, 2}}}

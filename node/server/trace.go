@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/raftcheck/raftcheck/node/peer"
 	"github.com/raftcheck/raftcheck/node/raft"
 )
 
@@ -21,6 +22,7 @@ const (
 type tracer struct {
 	node  string
 	start time.Time
+	all   bool // trace every message, not only those of elections and snapshots
 	log   *slog.Logger
 
 	mu      sync.Mutex // guards the fields below
@@ -36,8 +38,9 @@ type tracer struct {
 	stopped chan struct{}
 }
 
-func newTracer(w io.Writer, id raft.ID, start time.Time, log *slog.Logger) *tracer {
+func newTracer(w io.Writer, id raft.ID, start time.Time, all bool, log *slog.Logger) *tracer {
 	t := &tracer{
+		all:  all,
 		node: id.String(), start: start, log: log,
 		wake: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
@@ -63,7 +66,7 @@ func (t *tracer) add(events []raft.Event) {
 			t.dropped++
 			continue
 		}
-		t.buf = appendEvent(t.buf, t.seq, int64(now), t.node, e)
+		t.buf = appendEvent(t.buf, t.seq, int64(now), t.node, e, 0)
 		t.bufSeq = t.seq
 	}
 	upTo := t.bufSeq
@@ -72,6 +75,53 @@ func (t *tracer) add(events []raft.Event) {
 	if wait {
 		t.waitFor(upTo)
 	}
+}
+
+// messageNames are what messages are called in the trace.
+var messageNames = [...]string{
+	raft.MsgPreVote: "prevote", raft.MsgPreVoteResp: "prevote_resp",
+	raft.MsgVote: "vote", raft.MsgVoteResp: "vote_resp",
+	raft.MsgAppend: "append", raft.MsgAppendResp: "append_resp",
+	raft.MsgHeartbeat: "heartbeat", raft.MsgHeartbeatResp: "heartbeat_resp",
+	raft.MsgSnapshot: "snapshot", raft.MsgSnapshotResp: "snapshot_resp",
+	raft.MsgTimeoutNow: "timeout_now",
+	raft.MsgReadIndex:  "read_index", raft.MsgReadIndexResp: "read_index_resp",
+}
+
+// traces says whether messages of a kind are traced. Those that carry the log are many, and the
+// order that they make is in the indices and terms of append and commit.
+func (t *tracer) traces(kind raft.MessageKind) bool {
+	switch kind {
+	case raft.MsgAppend, raft.MsgAppendResp, raft.MsgHeartbeat, raft.MsgHeartbeatResp,
+		raft.MsgReadIndex, raft.MsgReadIndexResp:
+		return t.all
+	}
+	return true
+}
+
+// message takes in that a message was sent or received. Whatever happened before it was sent, on one
+// node, came before whatever happens after it is received, on the other: that orders the traces of
+// all nodes without a clock.
+func (t *tracer) message(ev string, e *peer.Envelope, other raft.ID) {
+	if e.ID == 0 || int(e.Kind) >= len(messageNames) {
+		return
+	}
+	now := time.Since(t.start)
+	t.mu.Lock()
+	t.seq++
+	if len(t.buf) > traceBuffer {
+		t.dropped++
+	} else {
+		event := raft.Event{Kind: ev, Term: e.Term, Index: e.Index, Peer: other,
+			Detail: messageNames[e.Kind]}
+		if e.Reject {
+			event.Detail += " reject"
+		}
+		t.buf = appendEvent(t.buf, t.seq, int64(now), t.node, &event, e.ID)
+		t.bufSeq = t.seq
+	}
+	t.mu.Unlock()
+	signal(t.wake)
 }
 
 // waitFor returns when the event is written, or when the reader is too slow.
@@ -123,7 +173,7 @@ func (t *tracer) close() {
 	}
 }
 
-func appendEvent(b []byte, seq uint64, t int64, node string, e *raft.Event) []byte {
+func appendEvent(b []byte, seq uint64, t int64, node string, e *raft.Event, message uint64) []byte {
 	b = strconv.AppendUint(append(b, `{"seq":`...), seq, 10)
 	b = strconv.AppendInt(append(b, `,"t":`...), t, 10)
 	b = append(append(b, `,"node":"`...), node...)
@@ -134,6 +184,10 @@ func appendEvent(b []byte, seq uint64, t int64, node string, e *raft.Event) []by
 	b = appendNumber(b, `,"first":`, uint64(e.First))
 	if e.Peer != 0 {
 		b = strconv.AppendUint(append(b, `,"peer":"n`...), uint64(e.Peer), 10)
+		b = append(b, '"')
+	}
+	if message != 0 {
+		b = strconv.AppendUint(append(b, `,"mid":"`...), message, 16)
 		b = append(b, '"')
 	}
 	if e.Detail != "" {
