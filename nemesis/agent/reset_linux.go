@@ -72,7 +72,8 @@ func (r *resetter) reset(ctx context.Context, raw json.RawMessage) (any, error) 
 	res := wire.ResetResult{Broken: map[netip.Addr]int{}}
 	for _, c := range found {
 		switch err := c.abort(); {
-		case errors.Is(err, unix.ENOENT): // it ended by itself
+		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EINVAL):
+			// It ended by itself, or is ending: the peer may be resetting it too.
 		case err != nil:
 			return res, wire.Errorf(wire.Unable, "abort %v: %v", c, err)
 		default:
