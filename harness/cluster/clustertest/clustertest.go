@@ -60,7 +60,15 @@ func Run(t *testing.T, cfg Config) {
 // up brings a cluster of n nodes up for one test, and takes it down at its end.
 func up(t *testing.T, cfg Config, n int) (cluster.Cluster, cluster.Spec) {
 	t.Helper()
+	return upWith(t, cfg, n, func(*cluster.Spec) {})
+}
+
+// upWith is up with a specification that is changed before.
+func upWith(t *testing.T, cfg Config, n int, change func(*cluster.Spec),
+) (cluster.Cluster, cluster.Spec) {
+	t.Helper()
 	spec := NewSpec(t, cfg, n)
+	change(&spec)
 	c, err := cfg.New(t).Up(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)

@@ -2,18 +2,31 @@ package clustertest
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/raftcheck/raftcheck/harness/cluster"
+	"github.com/raftcheck/raftcheck/harness/sut"
 )
 
 // testLogs looks for lines that are missing or there twice, across restarts.
 func testLogs(t *testing.T, cfg Config) {
 	needPrograms(t, cfg)
-	c, spec := up(t, cfg, 3)
+	var mu sync.Mutex // guards told
+	var told []byte
+	c, spec := upWith(t, cfg, 3, func(spec *cluster.Spec) {
+		spec.Lines = func(id sut.NodeID, line []byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			if id == "n1" {
+				told = append(append(told, bytes.TrimSuffix(line, []byte("\n"))...), '\n')
+			}
+		}
+	})
 	h := c.Host("n1")
 	for range 3 {
 		flows(t, spec, "n2", "n1")
@@ -27,6 +40,11 @@ func testLogs(t *testing.T, cfg Config) {
 	if !strings.HasSuffix(text, "\n") {
 		t.Error("the log ends in the middle of a line")
 	}
+	mu.Lock()
+	if string(told) != text {
+		t.Errorf("told %d bytes of lines that are not the %d of the log", len(told), len(text))
+	}
+	mu.Unlock()
 	all, err := looks(spec, "n1")
 	must(t, err)
 	var prev Look
