@@ -10,25 +10,41 @@ func (n *Node) Drain(out *Output) bool {
 		n.driveTransfer()
 	}
 	n.flushReads()
+	if n.idle() {
+		return false
+	}
 
 	p := &n.out
-	send, reads, events := out.Send[:0], out.Reads[:0], out.Events[:0]
+	send, reads, events := out.Send[:0], out.Reads[:0], out.Events[:0] // to be filled next time
 	*out = Output{
 		Send: p.send, Reads: p.reads, Events: p.events,
 		Restore: p.restore, Install: p.install, InstallFrom: p.installFrom,
 		Commit: n.commit, LeaderChanged: p.leaderChanged,
 	}
-	did := len(p.send) > 0 || len(p.reads) > 0 || len(p.events) > 0 ||
-		p.restore != nil || p.install != nil || p.leaderChanged
 	n.drainWrite(out)
 	n.drainApply(out)
 	n.out = pending{send: send, reads: reads, events: events}
 	n.check(before)
-	return did || out.Ticket != 0 || len(out.Apply) > 0
+	return true
+}
+
+// idle reports whether there is nothing to do.
+func (n *Node) idle() bool {
+	p := &n.out
+	return len(p.send) == 0 && len(p.reads) == 0 && len(p.events) == 0 && n.handed == n.commit &&
+		p.restore == nil && p.install == nil && !p.leaderChanged && !n.unwritten()
+}
+
+// unwritten reports whether there is something to save that was not yet handed out.
+func (n *Node) unwritten() bool {
+	return n.out.hard || n.out.reset != nil || n.log.truncated != 0 || n.log.unsaved <= n.log.last()
 }
 
 // drainWrite fills in the write, and gives it the ticket that messages were promised in advance.
 func (n *Node) drainWrite(out *Output) {
+	if !n.unwritten() {
+		return
+	}
 	if n.out.hard {
 		hard := n.hard
 		out.HardState = &hard
@@ -38,9 +54,6 @@ func (n *Node) drainWrite(out *Output) {
 		out.Truncate = n.log.truncated
 	}
 	out.Append = n.log.unsavedEntries()
-	if out.HardState == nil && out.Reset == nil && out.Truncate == 0 && len(out.Append) == 0 {
-		return
-	}
 	n.log.truncated = 0
 	n.log.unsaved = n.log.last() + 1
 	out.Ticket = n.disk.issue(n.log.last(), out.HardState != nil)

@@ -247,7 +247,7 @@ func (n *Node) send(m Message, after Ticket) {
 // after is the ticket of the write that covers all that this node holds now; 0 if it is on disk.
 func (n *Node) after() Ticket {
 	switch {
-	case n.out.hard, n.out.reset != nil, n.log.truncated != 0, n.log.unsaved <= n.log.last():
+	case n.unwritten():
 		return n.disk.issued + 1
 	case n.disk.issued > n.disk.persisted:
 		return n.disk.issued
