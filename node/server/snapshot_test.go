@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/raftcheck/raftcheck/node/kv"
 	"github.com/raftcheck/raftcheck/node/raft"
 	"github.com/raftcheck/raftcheck/node/snapshot"
 )
@@ -116,4 +119,50 @@ func TestADamagedOrMissingSnapshotIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestMemoryStaysBoundedWithAFollowerDown writes many times what may stay in memory. A follower that
+// is down must not hold the log back.
+func TestMemoryStaysBoundedWithAFollowerDown(t *testing.T) {
+	const every, tail, size = 1000, 500, 1000
+	c := newCluster(t, 3, func(cfg *Config) { cfg.SnapshotEntries, cfg.KeepTail = every, tail })
+	for _, p := range c.peers {
+		c.start(p.ID)
+	}
+	leader := c.leader()
+	c.kill(leader%3 + 1)
+	conn := c.dial(leader)
+	value := strings.Repeat("x", size)
+	var highest atomic.Int64
+	var wg sync.WaitGroup
+	for client := range 64 {
+		wg.Go(func() {
+			for i := range 20 * every / 64 {
+				put := &kv.Command{Op: kv.OpPut, Key: fmt.Sprint(client), Value: value}
+				if _, err := conn.Do(t.Context(), put); err != nil {
+					t.Error(err)
+					return
+				}
+				if i%10 == 0 {
+					st, err := c.nodes[leader].Status()
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					highest.Store(max(highest.Load(), int64(st.LogBytes)))
+				}
+			}
+		})
+	}
+	wg.Wait()
+	// While a snapshot is written the log grows; twice the interval and the tail are plenty.
+	if limit := int64((3*every + tail) * (size + 100)); highest.Load() > limit {
+		t.Errorf("the log took up to %d bytes in memory, the limit is %d", highest.Load(), limit)
+	}
+	files, err := filepath.Glob(filepath.Join(c.dir, leader.String(), "wal-*.seg"))
+	if err != nil || len(files) > 8 {
+		t.Errorf("%d segments of 1 MiB on disk, %v", len(files), err)
+	}
+	c.start(leader%3 + 1)
+	c.converged()
 }
