@@ -105,8 +105,8 @@ func (in *interpreter) start(ctx context.Context) (stop func()) {
 }
 
 // run takes operations from gen until it is done, or ctx is; with faults, also what the nemesis
-// wants to do in that time. It returns when nothing is under way. The error is one of the recorder: what can
-// not be written down must not go on.
+// wants to do in that time. It returns when nothing is under way. The error is one of the recorder:
+// what can not be written down must not go on.
 func (in *interpreter) run(ctx context.Context, gen generator.Generator, faults bool) error {
 	err := in.loop(ctx, gen, faults)
 	if err != nil {

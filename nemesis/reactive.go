@@ -10,8 +10,8 @@ import (
 )
 
 // reactive provokes something with one fault and, at the very moment when a node says that it
-// happened, strikes that node with another. Chance alone hardly ever hits such moments, and they are
-// where the classic bugs of Raft live.
+// happened, strikes that node with another. Chance alone hardly ever hits such moments, and they
+// are where the classic bugs of Raft live.
 type reactive struct {
 	name, doc string
 	provoke   Fault

@@ -122,8 +122,8 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SuggestionsMinimumDistance = 2
-	root.AddCommand(testCmd(), checkCmd(), showCmd(), replayCmd(), serveCmd(), listCmd(), doctorCmd(), cleanupCmd(),
-		mutantsCmd(), driverCmd(), agentCmd(), guardianCmd())
+	root.AddCommand(testCmd(), checkCmd(), showCmd(), replayCmd(), serveCmd(), mutantsCmd(),
+		listCmd(), doctorCmd(), cleanupCmd(), driverCmd(), agentCmd(), guardianCmd())
 	for _, c := range root.Commands() {
 		if c.Args == nil {
 			c.Args = noArgs

@@ -75,8 +75,8 @@ type replay struct {
 	schedule nemesis.Schedule
 }
 
-// openReplay reads what a run saved. A run of an earlier version has what it has: what is missing in
-// its configuration is as by default.
+// openReplay reads what a run saved. A run of an earlier version has what it has: what is missing
+// in its configuration is as by default.
 func openReplay(storeDir, ref string, b fake.Behaviour) (*replay, error) {
 	saved, err := store.Open(storeDir, ref)
 	if err != nil {

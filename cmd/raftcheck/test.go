@@ -304,8 +304,8 @@ func (t *tested) finish(ctx context.Context, failed error) (*report.Report, erro
 	return rep, exit{exitOf(j.verdict.Validity), failed}
 }
 
-// neverBegan ends a run that has no history. Its directory goes, unless it holds what the nodes said
-// when they did not come up.
+// neverBegan ends a run that has no history. Its directory goes, unless it holds what the nodes
+// said when they did not come up.
 func (t *tested) neverBegan(failed error, interrupted bool) error {
 	if interrupted {
 		failed = errors.New("interrupted before the first operation")
