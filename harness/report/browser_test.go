@@ -1,3 +1,5 @@
+//go:build unix
+
 package report_test
 
 import (
@@ -11,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -42,12 +45,21 @@ func startBrowser(t *testing.T) *browser {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
+	// Not a t.TempDir: a process of Chromium may still write as the directory is removed, and that
+	// says nothing about our pages.
+	profile, err := os.MkdirTemp("", "raftcheck-browser-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(profile) })
 	args := []string{"--headless", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run",
-		"--user-data-dir=" + t.TempDir(), "--disable-dev-shm-usage"}
+		"--user-data-dir=" + profile, "--disable-dev-shm-usage"}
 	if os.Geteuid() == 0 {
 		args = append(args, "--no-sandbox")
 	}
 	cmd := exec.CommandContext(ctx, path, append(args, "about:blank")...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	theirIn, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -62,10 +74,9 @@ func startBrowser(t *testing.T) *browser {
 	}
 	_, _ = theirIn.Close(), theirOut.Close()
 	t.Cleanup(func() {
-		_ = in.Close() // the end of its input ends it
-		cancel()
+		cancel() // it has nothing to save
 		_ = cmd.Wait()
-		_ = out.Close()
+		_, _ = in.Close(), out.Close()
 	})
 	b := &browser{t: t, in: in, out: bufio.NewReader(out)}
 	var target struct{ TargetID string }
