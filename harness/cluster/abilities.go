@@ -103,3 +103,17 @@ type ClockSkewer interface {
 	// are ahead of true time.
 	ReadClocks(ctx context.Context) (wall, monotonic time.Duration, err error)
 }
+
+// Limits are what a node may use of the machine; what is zero is not limited.
+type Limits struct {
+	// CPU is in processors: 0.1 is a tenth of one.
+	CPU float64
+	// Memory is in bytes. A node that needs more is ended by the kernel, see [Exit.OOM].
+	Memory int64
+}
+
+// Limiter bounds what a node's processes use of the machine, across restarts.
+type Limiter interface {
+	// Limit replaces the limits; the zero Limits lift them.
+	Limit(ctx context.Context, l Limits) error
+}

@@ -62,6 +62,7 @@ type Look struct {
 	Line  int                   `json:"line"`
 	Wall  int64                 `json:"wall"`
 	Mono  time.Duration         `json:"mono"`
+	CPU   time.Duration         `json:"cpu"`
 	Recv  map[sut.NodeID]uint64 `json:"recv"`
 	Acked map[sut.NodeID]uint64 `json:"acked"`
 	Dials map[sut.NodeID]uint64 `json:"dials"`

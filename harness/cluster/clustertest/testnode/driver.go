@@ -44,7 +44,7 @@ func dial(addr, text string) string {
 	if text == "" {
 		return "connected"
 	}
-	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 	if _, err := fmt.Fprintln(conn, text); err != nil {
 		return "error: " + err.Error()
 	}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,6 +31,7 @@ type look struct {
 	Line  int               `json:"line"`  // from 1 at each start
 	Wall  int64             `json:"wall"`  // its wall clock, ns since 1970
 	Mono  int64             `json:"mono"`  // its monotonic clock, ns since it started
+	CPU   int64             `json:"cpu"`   // ns that it has computed
 	Recv  map[string]uint64 `json:"recv"`  // pings that arrived, by sender
 	Acked map[string]uint64 `json:"acked"` // own pings that were answered, by receiver
 	Dials map[string]uint64 `json:"dials"` // connections made, by receiver
@@ -49,6 +51,7 @@ func runNode(ctx context.Context, args []string) error {
 	listen := fs.String("listen", "", "address to listen on")
 	data := fs.String("data", "", "directory that survives")
 	die := fs.String("die", "", "last words, to be said at once")
+	spin := fs.Bool("spin", false, "compute without end")
 	peers := map[string]string{}
 	fs.Func("peer", "name=address of a peer", func(s string) error {
 		name, addr, ok := strings.Cut(s, "=")
@@ -70,6 +73,13 @@ func runNode(ctx context.Context, args []string) error {
 	}
 	n := &node{id: *id, seen: look{ID: *id, Boot: boot, Recv: map[string]uint64{},
 		Acked: map[string]uint64{}, Dials: map[string]uint64{}, RTT: map[string]int64{}}}
+	if *spin {
+		go func() {
+			for {
+				runtime.Gosched()
+			}
+		}()
+	}
 	lis, err := net.Listen("tcp", *listen)
 	if err != nil {
 		return err
@@ -116,6 +126,7 @@ func (n *node) print(ctx context.Context) error {
 		n.mu.Lock()
 		n.seen.Line++
 		n.seen.Wall, n.seen.Mono = time.Now().UnixNano(), int64(time.Since(begin))
+		n.seen.CPU = cpuTime()
 		err := enc.Encode(n.seen)
 		n.mu.Unlock()
 		if err != nil {
@@ -191,8 +202,17 @@ func (n *node) accept(lis net.Listener) {
 	}
 }
 
-// serve answers a peer's pings with their own text. The first line says who it is; "exit N" and
-// "print TEXT" are what the suite itself sends.
+// use writes to so many bytes of memory.
+func use(size int) {
+	b := make([]byte, size)
+	for i := 0; i < len(b); i += os.Getpagesize() {
+		b[i] = 1
+	}
+	runtime.KeepAlive(b)
+}
+
+// serve answers a peer's pings with their own text. The first line says who it is; "exit N", "print
+// TEXT" and "use MIB" are what the suite itself sends.
 func (n *node) serve(conn net.Conn) {
 	defer conn.Close()
 	in := bufio.NewScanner(conn)
@@ -207,6 +227,12 @@ func (n *node) serve(conn net.Conn) {
 	if text, ok := strings.CutPrefix(who, "print "); ok {
 		fmt.Fprintln(os.Stderr, text)
 		_, _ = io.WriteString(conn, "printed\n")
+		return
+	}
+	if size, ok := strings.CutPrefix(who, "use "); ok {
+		mib, _ := strconv.Atoi(size)
+		use(mib << 20)
+		_, _ = io.WriteString(conn, "used\n")
 		return
 	}
 	for in.Scan() {
