@@ -56,6 +56,8 @@ func main() {
 	size := flag.Int("size", 256, "size of a value, in bytes")
 	systems := flag.String("systems", "raftnode-binary,raftnode-http,etcd", "what to measure")
 	paused := flag.Bool("paused", false, "also measure puts while a follower is stopped")
+	swaps := flag.Bool("swap", false, "instead, measure puts while the whole membership is exchanged")
+	every := flag.Duration("swap-every", 500*time.Millisecond, "pause between two exchanges")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -72,6 +74,15 @@ func main() {
 			os.Exit(2)
 		}
 		b.clients = append(b.clients, n)
+	}
+	for i := 0; *swaps && i < len(b.clients); i++ {
+		if err := swap(ctx, *raftnode, b.clients[i], *length, *every, b.value); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: swap:", err)
+			os.Exit(1)
+		}
+	}
+	if *swaps {
+		return
 	}
 	for round := range *rounds {
 		for _, name := range strings.Split(*systems, ",") {
