@@ -85,17 +85,12 @@ func Connect(ctx context.Context, log *slog.Logger) (*Engine, error) {
 		if e, ok := errors.AsType[*Error](err); ok && e.Err == nil {
 			return nil, err // it answered, and is not for us
 		}
-		first = cmpErr(first, err)
+		if first == nil {
+			first = err
+		}
 	}
 	return nil, &Error{Problem: "no Docker engine answers", Err: first,
 		Advice: "start Docker, or set DOCKER_HOST to where it listens"}
-}
-
-func cmpErr(first, err error) error {
-	if first != nil {
-		return first
-	}
-	return err
 }
 
 // hosts lists where an engine may listen, best first. Empty means what the environment says.
