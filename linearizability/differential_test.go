@@ -38,6 +38,9 @@ func engines(tb testing.TB) []engine {
 		{"search", func(ops []register.Op) register.Decision {
 			return search.Decide(tb.Context(), ops, DefaultBudget())
 		}, true},
+		{"porcupine", func(ops []register.Op) register.Decision {
+			return byPorcupine(tb.Context(), ops, DefaultBudget())
+		}, true},
 		{"ladder", func(ops []register.Op) register.Decision {
 			return Decide(tb.Context(), ops, DefaultBudget()).Decision
 		}, true},

@@ -114,6 +114,20 @@ func (s *searcher) useful(v register.Value) bool {
 	return false
 }
 
+// wouldAbsorb says whether a blind write would absorb another that could not be absorbed before. Then
+// it is worth something even if what it writes stands there already.
+func (s *searcher) wouldAbsorb() bool {
+	for left := s.open.without(s.done).without(s.free); ; {
+		t := left.pop()
+		if t < 0 {
+			return false
+		}
+		if s.ops[s.slots[t]].Kind == register.Write {
+			return true
+		}
+	}
+}
+
 func (s *searcher) available(k int32) bool {
 	n := s.usedOf[k]
 	c := &s.classes[k]
@@ -128,7 +142,10 @@ func (s *searcher) chooseMaybe() {
 			continue
 		}
 		o := register.Op{Kind: c.kind, A: c.a, B: c.b, Maybe: true}
-		if s.allowed(&o) && c.b != s.value && s.useful(c.b) {
+		if c.b == s.value && (c.kind != register.Write || !s.wouldAbsorb()) {
+			continue // it would change nothing
+		}
+		if s.allowed(&o) && s.useful(c.b) {
 			s.candidates = append(s.candidates, firstClass+int32(k))
 		}
 	}

@@ -33,6 +33,26 @@ func TestAntichains(t *testing.T) {
 	}
 }
 
+// TestWriteOfTheSame holds that a write may be needed although what it writes stands there: it
+// absorbs another one, whose value was seen by nobody.
+func TestWriteOfTheSame(t *testing.T) {
+	const never = register.Never
+	ops := []register.Op{
+		{Kind: register.Write, B: 1, Call: 17, Ret: 32},
+		{Kind: register.Read, A: 3, Call: 23, Ret: 39},
+		{Kind: register.Write, B: 0, Call: 12, Ret: never, Maybe: true},
+		{Kind: register.Write, B: 3, Call: 16, Ret: never, Maybe: true},
+		{Kind: register.CAS, A: 0, B: 2, Call: 15, Ret: never, Maybe: true},
+		{Kind: register.CAS, A: 2, B: 2, Call: 17, Ret: 18},
+		{Kind: register.Read, A: 2, Call: 39, Ret: 58},
+		{Kind: register.Read, A: 2, Call: 16, Ret: 32},
+	}
+	d := Decide(t.Context(), ops, register.Budget{Steps: 1 << 20, Bytes: 1 << 20})
+	if d.Answer != register.Legal {
+		t.Errorf("got %v, want legal", d.Answer)
+	}
+}
+
 // TestBudget holds that a search that is given up says so, and how far it came.
 func TestBudget(t *testing.T) {
 	var ops []register.Op
