@@ -239,7 +239,7 @@ func Faults() []Fault {
 		reset{}, freeze{},
 		clock{"clock-jump", "the wall clock jumps by 0.1 s to an hour, either way", jump},
 		clock{"clock-rate", "wall and monotonic clock go at 0.5 to 2 times their speed", drift},
-	}, reactions()...)
+	}, append(reactions(), stale{})...)
 }
 
 // Select finds the faults that names mean: names of faults, families, "standard", "all" or "none".
@@ -277,7 +277,7 @@ func Select(names []string, n int) ([]Fault, error) {
 func standard(f Fault) bool {
 	switch f.Name() {
 	case "partition-leader", "partition-minority", "partition-halves", "partition-ring",
-		"partition-oneway", "pause", "kill":
+		"partition-oneway", "pause", "kill", "reactive-leader-kill", "reactive-stale-follower":
 		return true
 	}
 	return false

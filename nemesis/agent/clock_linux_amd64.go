@@ -28,12 +28,6 @@ type clocks struct {
 	patches   map[processKey]*patch
 }
 
-// processKey names a process once and for all.
-type processKey struct {
-	pid     int
-	started uint64
-}
-
 func (c *clocks) handlers() map[string]handler {
 	return map[string]handler{wire.OpSkew: c.skew, wire.OpClocks: c.read}
 }
@@ -108,7 +102,7 @@ func (c *clocks) apply(ctx context.Context, args wire.SkewArgs) (wire.ClocksResu
 	}
 	c.forget(alive)
 	for _, pr := range alive {
-		seen, err := c.applyTo(ctx, pr, args)
+		seen, err := c.applyTo(ctx, pr.Process, args)
 		if err != nil {
 			return res, fmt.Errorf("clocks of process %d (%s): %w", pr.PID, pr.Name, err)
 		}
@@ -118,7 +112,7 @@ func (c *clocks) apply(ctx context.Context, args wire.SkewArgs) (wire.ClocksResu
 }
 
 // forget drops what is known of processes that are gone.
-func (c *clocks) forget(alive []wire.Process) {
+func (c *clocks) forget(alive []procStat) {
 	keep := map[processKey]bool{}
 	for _, pr := range alive {
 		keep[processKey{pr.PID, pr.Started}] = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,7 +56,7 @@ func (p *processes) look() (wire.Node, error) {
 	if err != nil {
 		return wire.Node{}, err
 	}
-	n := wire.Node{State: wire.Gone, Processes: all}
+	n := wire.Node{State: wire.Gone, Processes: plain(all)}
 	for _, pr := range all {
 		stopped, err := allThreadsStopped(pr.PID)
 		if err != nil {
@@ -70,18 +71,28 @@ func (p *processes) look() (wire.Node, error) {
 	return n, nil
 }
 
-func (p *processes) living() ([]wire.Process, error) {
+// plain are the processes as the harness sees them.
+func plain(all []procStat) []wire.Process {
+	var list []wire.Process
+	for _, st := range all {
+		list = append(list, st.Process)
+	}
+	return list
+}
+
+// processKey names a process once and for all.
+type processKey struct {
+	pid     int
+	started uint64
+}
+
+// living lists the processes of which something still runs, or could.
+func (p *processes) living() ([]procStat, error) {
 	all, err := listProcesses(p.self)
 	if err != nil {
 		return nil, fmt.Errorf("list the node's processes: %w", err)
 	}
-	var alive []wire.Process
-	for _, st := range all {
-		if !st.dead() {
-			alive = append(alive, st.Process)
-		}
-	}
-	return alive, nil
+	return slices.DeleteFunc(all, procStat.dead), nil
 }
 
 func (p *processes) signal(ctx context.Context, raw json.RawMessage) (any, error) {
@@ -107,25 +118,17 @@ func (p *processes) signal(ctx context.Context, raw json.RawMessage) (any, error
 // until sends sig to all processes, those included that appear meanwhile, until the node is as
 // wanted. A node that is gone has nothing to stop or continue: that is its answer, not an error.
 func (p *processes) until(ctx context.Context, sig unix.Signal, want string) (wire.Node, error) {
-	sent := map[wire.Process]bool{}
+	sent := map[processKey]bool{}
 	for wait := 50 * time.Microsecond; ; wait = min(2*wait, 5*time.Millisecond) {
 		n, err := p.look()
 		if err != nil || n.State == wire.Gone {
 			return n, err
 		}
-		for _, pr := range n.Processes {
-			key := wire.Process{PID: pr.PID, Started: pr.Started}
-			if sent[key] {
-				continue
-			}
-			if err := unix.Kill(pr.PID, sig); err != nil && !gone(err) {
-				return n, wire.Errorf(wire.Unable, "send %s to process %d (%s): %v",
-					unix.SignalName(sig), pr.PID, pr.Name, err)
-			}
-			sent[key] = true
-			n.State = "" // looked at before the signal: look again
+		sending, err := p.send(sig, sent)
+		if err != nil {
+			return n, err
 		}
-		if n.State == want {
+		if n.State == want && !sending {
 			return n, nil
 		}
 		if !sleep(ctx, wait) {
@@ -133,6 +136,38 @@ func (p *processes) until(ctx context.Context, sig unix.Signal, want string) (wi
 				unix.SignalName(sig), want, n.Processes)
 		}
 	}
+}
+
+// send sends sig to those that did not get it yet, and says whether there were any. A process is
+// told to stop only when its parent has stopped: a parent that waits for a child to become another
+// program can not stop before that, and the child could not become it.
+func (p *processes) send(sig unix.Signal, sent map[processKey]bool) (some bool, err error) {
+	alive, err := p.living()
+	if err != nil {
+		return false, err
+	}
+	for _, st := range alive {
+		key := processKey{st.PID, st.Started}
+		if sent[key] {
+			continue
+		}
+		some = true
+		if sig == unix.SIGSTOP && slices.ContainsFunc(alive, func(other procStat) bool {
+			if other.PID != st.parent {
+				return false
+			}
+			stopped, err := allThreadsStopped(other.PID)
+			return err == nil && !stopped
+		}) {
+			continue
+		}
+		if err := unix.Kill(st.PID, sig); err != nil && !gone(err) {
+			return some, wire.Errorf(wire.Unable, "send %s to process %d (%s): %v",
+				unix.SignalName(sig), st.PID, st.Name, err)
+		}
+		sent[key] = true
+	}
+	return some, nil
 }
 
 // kill ends all processes, and returns those that it ended once the last thread of each is gone.
@@ -144,11 +179,11 @@ func (p *processes) kill(ctx context.Context) (wire.Node, error) {
 			return n, err
 		}
 		for _, pr := range alive {
-			if err := killAndWait(ctx, pr); err != nil {
+			if err := killAndWait(ctx, pr.Process); err != nil {
 				return n, err
 			}
 		}
-		n.Processes = append(n.Processes, alive...)
+		n.Processes = append(n.Processes, plain(alive)...)
 	}
 }
 
