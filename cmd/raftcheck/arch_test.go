@@ -50,7 +50,7 @@ var rooms = []room{
 	{"harness/cluster/local", []string{"=harness/cluster", "=harness/sut",
 		"=nemesis/agent/wire"}, []string{"golang.org/x/", "github.com/vishvananda/"}},
 	// The node of the suite is a program of its own, which holds the agent too.
-	{"harness/cluster/clustertest/testnode", []string{"nemesis/agent"}, nil},
+	{"harness/cluster/clustertest/testnode", []string{"nemesis/agent"}, []string{"golang.org/x/"}},
 	{"harness/generator", []string{"=harness/history"}, nil},
 	{"harness/history", nil, []string{"github.com/klauspost/compress"}},
 	{"harness/check", []string{"=harness/history"}, nil},

@@ -47,7 +47,7 @@ func startBrowser(t *testing.T) *browser {
 	t.Cleanup(cancel)
 	// Not a t.TempDir: a process of Chromium may still write as the directory is removed, and that
 	// says nothing about our pages.
-	profile, err := os.MkdirTemp("", "raftcheck-browser-")
+	profile, err := os.MkdirTemp("", "raftcheck-browser-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
