@@ -1,4 +1,4 @@
-// Command bench measures raftnode beside etcd: three nodes each on this machine, fsync on, the same
+// Command bench measures raftnode beside etcd and hashicorp/raft: three nodes each on this machine, fsync on, the same
 // closed loop of clients with the same keys and values, in alternating rounds. It is a module of its
 // own, so that etcd and what it needs stay out of raftcheck's.
 //
@@ -49,12 +49,16 @@ func main() {
 		runEtcd()
 		return
 	}
+	if len(os.Args) == 7 && os.Args[1] == hashicorpArgument {
+		fmt.Fprintln(os.Stderr, runHashicorp(os.Args[2:]))
+		os.Exit(1)
+	}
 	raftnode := flag.String("raftnode", "", "path of the raftnode binary")
 	rounds := flag.Int("rounds", 5, "alternating rounds; the medians are printed")
 	counts := flag.String("clients", "1,8,64,256", "numbers of clients")
 	length := flag.Duration("time", 3*time.Second, "length of each measurement")
 	size := flag.Int("size", 256, "size of a value, in bytes")
-	systems := flag.String("systems", "raftnode-binary,raftnode-http,etcd", "what to measure")
+	systems := flag.String("systems", "raftnode-binary,raftnode-http,etcd,hashicorp", "what to measure")
 	paused := flag.Bool("paused", false, "also measure puts while a follower is stopped")
 	swaps := flag.Bool("swap", false, "instead, measure puts while the whole membership is exchanged")
 	every := flag.Duration("swap-every", 500*time.Millisecond, "pause between two exchanges")
@@ -114,6 +118,8 @@ func (b *bench) system(name string) (system, error) {
 		return &raftnodes{binary: b.raftnode}, nil
 	case "etcd":
 		return &etcd{}, nil
+	case "hashicorp":
+		return &hashicorp{}, nil
 	}
 	return nil, fmt.Errorf("no system %q", name)
 }
