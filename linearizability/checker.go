@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/raftcheck/raftcheck/harness/check"
 	"github.com/raftcheck/raftcheck/harness/history"
@@ -175,8 +176,8 @@ func (c *Checker) result(
 		u := f.Undecided[0]
 		res.Validity = check.Unknown
 		res.Reason = fmt.Sprintf("%d of %d keys are proven, no violation was found; key %s: %s "+
-			"with %d operations", len(keys)-len(f.Undecided), len(keys), keyName(u.Key),
-			u.Reason, u.Operations)
+			"with %d operations, those up to %s are right", len(keys)-len(f.Undecided), len(keys),
+			keyName(u.Key), u.Reason, u.Operations, at(time.Duration(u.Upto)))
 	case f.Operations == 0:
 		res.Validity = check.Unknown
 		res.Reason = "there are no operations to judge"

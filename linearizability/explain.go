@@ -1,6 +1,7 @@
 package linearizability
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,12 +12,37 @@ import (
 	"github.com/raftcheck/raftcheck/linearizability/register"
 )
 
+// maxTold bounds how many operations are told of. Where a cas was refused, or few values are written
+// again and again, it can take hundreds to prove a violation.
+const maxTold = 12
+
+// told chooses the operations to be told of: those whose outcome matters, then others.
+func told(core []register.Op) []register.Op {
+	few := slices.Clone(core)
+	if len(few) > maxTold {
+		few, _ = register.Normalize(core)
+	}
+	if len(few) > maxTold {
+		few = slices.Clone(few)
+		slices.SortStableFunc(few, func(a, b register.Op) int {
+			switch {
+			case a.Maybe == b.Maybe:
+				return 0
+			case a.Maybe:
+				return 1
+			}
+			return -1
+		})
+		few = few[:maxTold]
+	}
+	slices.SortStableFunc(few, func(a, b register.Op) int { return cmp.Compare(a.Call, b.Call) })
+	return few
+}
+
 // explain puts a core into words, for someone who was not there: the operations that can not all
 // have happened in order of time, and which faults were in force then.
-func (s *story) explain(k *keyOps, core []register.Op) check.Finding {
-	slices.SortStableFunc(core, func(a, b register.Op) int {
-		return int(min(max(a.Call-b.Call, -1), 1))
-	})
+func (s *story) explain(k *keyOps, all []register.Op) check.Finding {
+	core := told(all)
 	class, culprit := classify(k.ops, core)
 	f := check.Finding{Class: class, Key: k.key}
 	var text []string
@@ -25,6 +51,9 @@ func (s *story) explain(k *keyOps, core []register.Op) check.Finding {
 		f.Ops = append(f.Ops, s.h.Ops[s.calls[core[i].ID].Invoke].Index)
 	}
 	slices.Sort(f.Ops)
+	if n := len(all) - len(core); n > 0 {
+		text = append(text, fmt.Sprintf("It takes %d more operations to prove it.", n))
+	}
 	text = append(text, s.conclusion(k, core, culprit, class))
 	if culprit >= 0 {
 		c := &s.calls[core[culprit].ID]
@@ -91,6 +120,13 @@ func (s *story) conclusion(k *keyOps, core []register.Op, culprit int, class str
 	case "stale read", "lost write", "time travel", "duplicate apply":
 		return fmt.Sprintf("What process %v got%s, %s, was out of date before it asked.",
 			begin.Process, from, k.text(o.A))
+	}
+	if class == "two lineages" {
+		return fmt.Sprintf("Two of them went on from the one time that %s was written: there were "+
+			"two histories of this key at once.", k.text(o.A))
+	}
+	if class == "refused cas" {
+		return "There was no moment at which it could be refused."
 	}
 	return "There is no order in which all of this can have happened."
 }
