@@ -112,7 +112,7 @@ func (m *Mutant) valid() error {
 		return fmt.Errorf("the file's name does not begin with %s-", m.ID)
 	case len(m.files) == 0:
 		return fmt.Errorf("nothing is changed")
-	case false:
+	case m.Killed == "" && m.Note == "":
 		return fmt.Errorf("it says neither what kills it nor why nothing does")
 	}
 	return nil

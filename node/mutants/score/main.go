@@ -96,8 +96,8 @@ func run(ctx context.Context, args []string, out io.Writer) (ok bool, err error)
 
 // printTable prints the score card.
 func printTable(out io.Writer, all []*mutants.Mutant) {
-	fmt.Fprintln(out, "| id | the mistake | made or described | found by | how often, and what fired |")
-	fmt.Fprintln(out, "|---|---|---|---|---|")
+	fmt.Fprint(out, "| id | the mistake | made or described | found by | how often, what fired |\n"+
+		"|---|---|---|---|---|\n")
 	for _, m := range all {
 		fmt.Fprintf(out, "| %s | %s | %s | %s | %s |\n", m.ID, m.Title, m.Source,
 			cmp.Or(m.Killed, "–"), cmp.Or(m.Rate, m.Note, "–"))
