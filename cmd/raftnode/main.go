@@ -109,7 +109,7 @@ func end(s *server.Server, log *slog.Logger) int {
 func startCode(err error) int {
 	_, corrupt := errors.AsType[*wal.CorruptError](err)
 	_, damaged := errors.AsType[*snapshot.DamagedError](err)
-	if corrupt || damaged || errors.Is(err, server.ErrIdentity) || errors.Is(err, wal.ErrFormat) {
+	if corrupt || damaged || errors.Is(err, server.ErrIdentity) || errors.Is(err, server.ErrInUse) || errors.Is(err, wal.ErrFormat) {
 		return exitCorrupt
 	}
 	return exitFailure

@@ -19,11 +19,11 @@ import (
 func (s *Server) recover() (*raft.Node, *kv.Machine, error) {
 	machine, from, err := s.openData()
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", s.cfg.Data, err)
+		return nil, nil, errors.Join(fmt.Errorf("%s: %w", s.cfg.Data, err), s.unlock())
 	}
 	rng, err := newRand()
 	if err != nil {
-		return nil, nil, errors.Join(err, s.wal.Abandon())
+		return nil, nil, errors.Join(err, s.wal.Abandon(), s.unlock())
 	}
 	s.firstID = rng.Uint64() >> 1
 	node, err := raft.New(1, raft.Options{
@@ -35,9 +35,17 @@ func (s *Server) recover() (*raft.Node, *kv.Machine, error) {
 		MaxDriftPPM:     s.cfg.MaxDriftPPM,
 	}, from)
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("%s: %w", s.cfg.Data, err), s.wal.Abandon())
+		return nil, nil, errors.Join(fmt.Errorf("%s: %w", s.cfg.Data, err), s.wal.Abandon(),
+			s.unlock())
 	}
 	return node, machine, nil
+}
+
+func (s *Server) unlock() error {
+	if s.lock == nil {
+		return nil
+	}
+	return s.lock.Close()
 }
 
 // openData opens everything in the data directory, in this order: whose it is, the newest snapshot,
@@ -49,6 +57,9 @@ func (s *Server) openData() (*kv.Machine, raft.Restored, error) {
 	}
 	fsys := s.cfg.openFS(s.cfg.Data)
 	var err error
+	if s.lock, err = lockDir(s.cfg.Data); err != nil {
+		return nil, none, err
+	}
 	if s.identity, err = loadIdentity(fsys, s.cfg); err != nil {
 		return nil, none, err
 	}

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -28,6 +29,7 @@ type Server struct {
 	log      *slog.Logger
 	identity Identity
 	book     *peerbook
+	lock     *os.File    // keeps other processes out of the data directory
 	tls      *tls.Config // for peers; nil for none
 
 	listeners listeners
@@ -267,7 +269,7 @@ func (s *Server) end(closeLog func() error) error {
 	s.tracer.add([]raft.Event{{Kind: "stop"}})
 	s.tracer.close()
 	s.split.closePipes()
-	err := errors.Join(s.transport.Close(), closeLog())
+	err := errors.Join(s.transport.Close(), closeLog(), s.unlock())
 	s.wg.Wait()
 	return err
 }

@@ -312,6 +312,17 @@ func TestForeignDirectoriesAreRefused(t *testing.T) {
 	}
 }
 
+func TestADirectoryIsUsedByOneNodeAtATime(t *testing.T) {
+	c := startCluster(t, 1)
+	c.leader()
+	cfg := c.config(1)
+	cfg.Peers = []Peer{{1, "127.0.0.1", freePort(t), freePort(t)}}
+	if _, err := Start(cfg); !errors.Is(err, ErrInUse) {
+		t.Errorf("a second node in the same directory: %v", err)
+	}
+	c.do("put", `{"key":"a","value":"1"}`)
+}
+
 func TestANodeThatLostItsDiskIsKeptOut(t *testing.T) {
 	c := startCluster(t, 3)
 	c.do("put", `{"key":"a","value":"1"}`)

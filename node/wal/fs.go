@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-
-	"golang.org/x/sys/unix"
 )
 
 // FS is the directory that a log lives in. Names are plain file names without a path. The simulator
@@ -101,17 +99,10 @@ func (d OSDir) SyncDir() error {
 
 type osFile struct{ *os.File }
 
-// Sync is fdatasync: it makes the size durable too, but leaves out the times, which saves a journal
-// commit per call on ext4.
-func (f osFile) Sync() error {
-	for {
-		err := unix.Fdatasync(int(f.Fd()))
-		if !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
-}
+// Sync implements [File].
+func (f osFile) Sync() error { return datasync(f.File) }
 
+// Size implements [File].
 func (f osFile) Size() (int64, error) {
 	info, err := f.Stat()
 	if err != nil {
