@@ -2,6 +2,7 @@
 //
 //	go run ./node/sim -seeds 1000         explore seeds 1 to 1000
 //	go run ./node/sim -seed 17 -v         repeat seed 17, and print everything that happens
+//	go run ./node/sim -for 15m -seeds 1000000 -workers 2
 //	go run ./node/sim -bench              measure how much faster than the clock it runs
 //
 // It exits with 0 if all invariants held, 1 if one was violated, and 254 for bad arguments.
@@ -31,6 +32,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		seeds   = flags.Uint64("seeds", 100, "how many seeds to explore")
 		from    = flags.Uint64("from", 1, "the first of them")
 		workers = flags.Int("workers", 1, "how many runs at the same time")
+		budget  = flags.Duration("for", 0, "stop after this time, for example 15m; 0 for no limit")
 		all     = flags.Bool("all", false, "go on after a violation")
 		verbose = flags.Bool("v", false, "with -seed: print everything that happens")
 		bench   = flags.Bool("bench", false, "measure the speed of a healthy cluster under load")
@@ -47,7 +49,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case *seed != 0:
 		return repeat(stdout, *seed, *verbose)
 	}
-	return explore(stdout, *from, *seeds, max(1, *workers), *all)
+	return explore(stdout, search{*from, *seeds, max(1, *workers), *budget, *all})
 }
 
 // repeat runs one seed and tells all about it.
@@ -66,8 +68,21 @@ func repeat(out io.Writer, seed uint64, verbose bool) int {
 	return 0
 }
 
+// search says which seeds to explore, and when to stop.
+type search struct {
+	from, count uint64
+	workers     int
+	budget      time.Duration
+	all         bool // do not stop at a violation
+}
+
+// over reports whether enough was done.
+func (s *search) over(start time.Time, failed uint64) bool {
+	return !s.all && failed > 0 || s.budget > 0 && time.Since(start) > s.budget
+}
+
 // explore runs seeds from … from+count-1.
-func explore(out io.Writer, from, count uint64, workers int, all bool) int {
+func explore(out io.Writer, s search) int {
 	var (
 		next   atomic.Uint64
 		failed atomic.Uint64
@@ -78,14 +93,14 @@ func explore(out io.Writer, from, count uint64, workers int, all bool) int {
 		ran    int
 		start  = time.Now()
 	)
-	for range workers {
+	for range s.workers {
 		wg.Go(func() {
-			for all || failed.Load() == 0 {
+			for !s.over(start, failed.Load()) {
 				i := next.Add(1) - 1
-				if i >= count {
+				if i >= s.count {
 					return
 				}
-				res := simulator.Run(from+i, nil)
+				res := simulator.Run(s.from+i, nil)
 				virt.Add(int64(res.Plan.Duration + res.Plan.Settle))
 				mu.Lock()
 				ran++
@@ -93,7 +108,7 @@ func explore(out io.Writer, from, count uint64, workers int, all bool) int {
 				if res.Violation != nil {
 					failed.Add(1)
 					fmt.Fprintf(out, "VIOLATED seed %d: %s\n    repeat it: go run ./node/sim -seed %d -v\n",
-						from+i, res.Violation, from+i)
+						s.from+i, res.Violation, s.from+i)
 				}
 				mu.Unlock()
 			}
