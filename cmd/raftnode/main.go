@@ -28,7 +28,8 @@ const (
 	exitDisk    = 4 // the disk failed
 )
 
-// gcPercent spends memory on fewer collections: most of what a node allocates lives for one request.
+// gcPercent spends memory on fewer collections: most of what a node allocates lives for one
+// request.
 const gcPercent = 200
 
 const usage = `raftnode runs one member of a Raft cluster.

@@ -77,7 +77,8 @@ func TestReadsWaitForTheirIndex(t *testing.T) {
 	}
 	done := newWaiter()
 	read := readJob{2, []*read{{key: "k", to: done}}}
-	if err := a.do(&applyJob{entries: []raft.Entry{put(1, "old")}, reads: []readJob{read}}); err != nil {
+	first := applyJob{entries: []raft.Entry{put(1, "old")}, reads: []readJob{read}}
+	if err := a.do(&first); err != nil {
 		t.Fatal(err)
 	}
 	if c := code(done); c != "open" {

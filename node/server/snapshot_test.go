@@ -121,8 +121,8 @@ func TestADamagedOrMissingSnapshotIsRefused(t *testing.T) {
 	}
 }
 
-// TestMemoryStaysBoundedWithAFollowerDown writes many times what may stay in memory. A follower that
-// is down must not hold the log back.
+// TestMemoryStaysBoundedWithAFollowerDown writes many times what may stay in memory. A follower
+// that is down must not hold the log back.
 func TestMemoryStaysBoundedWithAFollowerDown(t *testing.T) {
 	const every, tail, size = 1000, 500, 1000
 	c := newCluster(t, 3, func(cfg *Config) { cfg.SnapshotEntries, cfg.KeepTail = every, tail })

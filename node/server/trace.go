@@ -99,9 +99,9 @@ func (t *tracer) traces(kind raft.MessageKind) bool {
 	return true
 }
 
-// message takes in that a message was sent or received. Whatever happened before it was sent, on one
-// node, came before whatever happens after it is received, on the other: that orders the traces of
-// all nodes without a clock.
+// message takes in that a message was sent or received. Whatever happened before it was sent, on
+// one node, came before whatever happens after it is received, on the other: that orders the traces
+// of all nodes without a clock.
 func (t *tracer) message(ev string, e *peer.Envelope, other raft.ID) {
 	if e.ID == 0 || int(e.Kind) >= len(messageNames) {
 		return
@@ -173,7 +173,8 @@ func (t *tracer) close() {
 	}
 }
 
-func appendEvent(b []byte, seq uint64, t int64, node string, e *raft.Event, message uint64) []byte {
+func appendEvent(b []byte, seq uint64, t int64, node string, e *raft.Event, message uint64,
+) []byte {
 	b = strconv.AppendUint(append(b, `{"seq":`...), seq, 10)
 	b = strconv.AppendInt(append(b, `,"t":`...), t, 10)
 	b = append(append(b, `,"node":"`...), node...)
