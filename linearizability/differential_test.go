@@ -22,6 +22,9 @@ func roundsOf(tb testing.TB) int {
 		}
 		return n
 	}
+	if testing.Short() {
+		return 6_000
+	}
 	return 60_000
 }
 

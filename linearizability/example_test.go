@@ -51,11 +51,15 @@ func ExampleChecker() {
 	res := checker.Check(context.Background(), &check.Input{History: h})
 	fmt.Println(res.Validity)
 	fmt.Println(res.Findings[0].Class)
-	fmt.Println(res.Findings[0].Text)
+	for sentence := range strings.SplitSeq(res.Findings[0].Text, ". ") {
+		fmt.Println(sentence)
+	}
 	// Output:
 	// invalid
 	// lost write
-	// The write of 7 by process 0 was acknowledged (from 0.001000 to 0.002000 s). Process 1 read absent from 0.003000 to 0.004000 s. What process 1 got, absent, was out of date before it asked.
+	// The write of 7 by process 0 was acknowledged (from 0.001000 to 0.002000 s)
+	// Process 1 read absent from 0.003000 to 0.004000 s
+	// What process 1 got, absent, was out of date before it asked.
 }
 
 // A Live is given each operation as it is recorded, and tells of the first violation at once.

@@ -12,8 +12,8 @@ import (
 	"github.com/raftcheck/raftcheck/linearizability/register"
 )
 
-// maxTold bounds how many operations are told of. Where a cas was refused, or few values are written
-// again and again, it can take hundreds to prove a violation.
+// maxTold bounds how many operations are told of. Where a cas was refused, or few values are
+// written again and again, it can take hundreds to prove a violation.
 const maxTold = 12
 
 // told chooses the operations to be told of: those whose outcome matters, then others.

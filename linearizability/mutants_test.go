@@ -53,7 +53,7 @@ func plantAndTest(t *testing.T, path string) (caught bool, out string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer patch.Close() //nolint:errcheck // read only
+	defer patch.Close()
 	files, _, err := gitdiff.Parse(patch)
 	if err != nil || len(files) != 1 {
 		t.Fatalf("%s: %d files, %v; want one", path, len(files), err)
@@ -83,7 +83,8 @@ func plantAndTest(t *testing.T, path string) (caught bool, out string) {
 		}
 	}
 	cmd := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlay, "-count=1",
-		"-timeout=300s", "-run=Differential|Online|Minimized|Planted|Indeterminate|CheckerJudges|LateStart|Refused|Antichains",
+		"-timeout=300s", "-run=Differential|Online|Minimized|Planted|Indeterminate|"+
+			"CheckerJudges|LateStart|Refused|Antichains",
 		".", "./online", "./search")
 	cmd.Env = append(os.Environ(), "RAFTCHECK_MUTANTS=")
 	all, err := cmd.CombinedOutput()

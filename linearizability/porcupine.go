@@ -9,31 +9,34 @@ import (
 	"github.com/raftcheck/raftcheck/linearizability/register"
 )
 
-// byPorcupine decides with porcupine: the algorithm of Wing and Gong with Lowe's memoisation, as in
-// Horn and Kroening. It needs no assumption about the history, and may need exponential time.
+// spent is what a search by porcupine has used of its budget.
+type spent struct {
+	steps, bytes int64
+	stopped      atomic.Bool
+}
+
+// registerModel is a register as porcupine takes it. Its inputs are *register.Op.
 //
 // An indeterminate operation returns at the end of all time, and always can: where it has no effect
 // any more, that is the same as never. Porcupine itself can only be stopped by a clock. So the
 // model counts steps, and refuses every operation once the budget is used up: porcupine then backs
-// out without another state, and what it says is not believed.
-func byPorcupine(
-	ctx context.Context, ops []register.Op, budget register.Budget,
-) register.Decision {
-	n := int64(len(ops))
-	var steps, bytes int64
-	var exhausted atomic.Bool
-	model := porcupine.Model{
+// out without another state, and what it says is not to be believed.
+func registerModel(
+	ctx context.Context, n int, budget register.Budget,
+) (porcupine.Model, *spent) {
+	used := &spent{}
+	return porcupine.Model{
 		Init:  func() any { return register.Absent },
 		Equal: func(a, b any) bool { return a == b },
 		Hash:  func(s any) uint64 { return uint64(s.(register.Value)) * 0x9e3779b97f4a7c15 },
-		StepContext: func(_ context.Context, state, in, _ any) (bool, any) {
-			steps++
-			if exhausted.Load() {
+		Step: func(state, in, _ any) (bool, any) {
+			used.steps++
+			if used.stopped.Load() {
 				return false, state
 			}
-			if steps > budget.Steps || bytes > budget.Bytes ||
-				steps&1023 == 0 && ctx.Err() != nil {
-				exhausted.Store(true)
+			if used.steps > budget.Steps || used.bytes > budget.Bytes ||
+				used.steps&1023 == 1 && ctx.Err() != nil {
+				used.stopped.Store(true)
 				return false, state
 			}
 			op := in.(*register.Op)
@@ -42,20 +45,28 @@ func byPorcupine(
 				next, ok = state.(register.Value), true
 			}
 			if ok {
-				bytes += n/8 + 100 // what porcupine remembers of a state
+				used.bytes += int64(n)/8 + 100 // what porcupine remembers of a state
 			}
 			return ok, next
 		},
-	}
+	}, used
+}
+
+// byPorcupine decides with porcupine: the algorithm of Wing and Gong with Lowe's memoisation, as in
+// Horn and Kroening. It needs no assumption about the history, and may need exponential time.
+func byPorcupine(
+	ctx context.Context, ops []register.Op, budget register.Budget,
+) register.Decision {
+	model, used := registerModel(ctx, len(ops), budget)
 	in := make([]porcupine.Operation, len(ops))
 	for i := range ops {
 		in[i] = porcupine.Operation{Input: &ops[i], Call: ops[i].Call, Return: ops[i].Ret}
 	}
 	res, info := porcupine.CheckOperationsVerbose(model, in, 0)
-	d := register.Decision{Steps: steps}
+	d := register.Decision{Steps: used.steps}
 	switch {
-	case exhausted.Load():
-		d.Reason = outOf(ctx, steps > budget.Steps)
+	case used.stopped.Load():
+		d.Reason = outOf(ctx, used.steps > budget.Steps)
 	case res == porcupine.Ok:
 		d.Answer = register.Legal
 		d.Order = porcupineOrder(ops, info)
