@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/client"
 	"github.com/docker/docker/pkg/jsonmessage"
 	"github.com/testcontainers/testcontainers-go"
 	tclog "github.com/testcontainers/testcontainers-go/log"
@@ -125,10 +126,18 @@ func (r *Runtime) testcontainers(ctx context.Context) (*testcontainers.DockerPro
 	if err != nil {
 		return nil, fmt.Errorf("set up testcontainers: %w", err)
 	}
-	p.SetClient(r.engine.cli) // one client in the process, so both always mean the same engine
+	// One client in the process, so that both always mean the same engine.
+	p.SetClient(lasting{r.engine.cli})
 	r.provider = p
 	return p, nil
 }
+
+// lasting is a client that is not closed by those who borrow it. testcontainers closes its client
+// after each call; that drops idle connections under the hands of other calls, which then fail.
+type lasting struct{ client.APIClient }
+
+// Close does nothing.
+func (lasting) Close() error { return nil }
 
 // silence keeps testcontainers from writing to standard error.
 type silence struct{}
