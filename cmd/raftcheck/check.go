@@ -61,7 +61,9 @@ func exitOf(v check.Validity) int {
 
 // writeReports writes every rendering into the run directory.
 func writeReports(run *store.Run, rep *report.Report) error {
-	text := func(w io.Writer) error { return rep.WriteText(w, report.Options{}) }
+	text := func(w io.Writer) error {
+		return rep.WriteText(w, report.Options{All: true, Timeline: true})
+	}
 	for _, r := range []struct {
 		name  string
 		write func(io.Writer) error
