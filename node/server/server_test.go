@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -348,97 +347,6 @@ func TestANodeThatLostItsDiskIsKeptOut(t *testing.T) {
 	}
 }
 
-func TestTraceTellsWhatHappened(t *testing.T) {
-	c := startCluster(t, 3)
-	c.do("put", `{"key":"a","value":"1"}`)
-	c.converged()
-	for id, s := range c.nodes {
-		stop(t, s)
-		delete(c.nodes, id)
-	}
-	leaders := map[uint64]int{} // by term; stopping hands leadership on
-	for id, trace := range c.trace {
-		var kinds []string
-		for i, line := range strings.Split(strings.TrimSpace(trace.String()), "\n") {
-			var e struct {
-				Seq  uint64 `json:"seq"`
-				Node string `json:"node"`
-				Ev   string `json:"ev"`
-				Term uint64 `json:"term"`
-			}
-			if err := json.Unmarshal([]byte(line), &e); err != nil {
-				t.Fatalf("%s: %v", line, err)
-			}
-			if e.Seq != uint64(i+1) || e.Node != id.String() {
-				t.Errorf("line %d of %s: %s", i+1, id, line)
-			}
-			kinds = append(kinds, e.Ev)
-			if e.Ev == "become_leader" {
-				leaders[e.Term]++
-			}
-		}
-		if kinds[0] != "start" || kinds[len(kinds)-1] != "stop" || !slices.Contains(kinds, "commit") {
-			t.Errorf("%s: %v", id, kinds)
-		}
-	}
-	for term, n := range leaders {
-		if n != 1 {
-			t.Errorf("%d leaders in term %d", n, term)
-		}
-	}
-	if len(leaders) == 0 {
-		t.Error("nobody became leader")
-	}
-}
-
-// TestMessagesAreFoundInBothTraces matches what was received with what was sent.
-func TestMessagesAreFoundInBothTraces(t *testing.T) {
-	for _, all := range []bool{false, true} {
-		c := newCluster(t, 3, func(cfg *Config) { cfg.TraceMessages = all })
-		for _, p := range c.peers {
-			c.start(p.ID)
-		}
-		c.do("put", `{"key":"a","value":"1"}`)
-		c.converged()
-		for id, s := range c.nodes {
-			stop(t, s)
-			delete(c.nodes, id)
-		}
-		type message struct{ Node, Ev, Mid, Peer, Detail string }
-		sent, received := map[string]message{}, map[string]message{}
-		kinds := map[string]bool{}
-		for _, trace := range c.trace {
-			for line := range strings.Lines(trace.String()) {
-				var m message
-				if err := json.Unmarshal([]byte(line), &m); err != nil {
-					t.Fatal(err)
-				}
-				into := sent
-				switch m.Ev {
-				case "recv":
-					into = received
-				case "send":
-				default:
-					continue
-				}
-				if _, dup := into[m.Mid]; dup || m.Mid == "" {
-					t.Errorf("%s is not the only one: %s", m.Mid, line)
-				}
-				into[m.Mid] = m
-				kinds[m.Detail] = true
-			}
-		}
-		for mid, r := range received {
-			if s, ok := sent[mid]; !ok || s.Node != r.Peer || s.Peer != r.Node || s.Detail != r.Detail {
-				t.Errorf("received %+v, sent %+v", r, s)
-			}
-		}
-		if !kinds["vote"] || !kinds["vote_resp"] || kinds["append"] != all || len(received) == 0 {
-			t.Errorf("messages traced: %v, %d received", kinds, len(received))
-		}
-	}
-}
-
 func TestLeaseReads(t *testing.T) {
 	c := newCluster(t, 3, func(cfg *Config) { cfg.LeaseReads = true })
 	for _, p := range c.peers {
@@ -450,60 +358,4 @@ func TestLeaseReads(t *testing.T) {
 			t.Errorf("got %+v, want %d", r, i)
 		}
 	}
-}
-
-func TestConfigMistakesAreNamed(t *testing.T) {
-	valid := func() Config {
-		return Config{ID: 1, Data: "d", Peers: []Peer{{1, "a", 1, 2}, {2, "b", 1, 2}}}
-	}
-	if err := valid().Validate(); err != nil {
-		t.Fatal(err)
-	}
-	cases := map[string]func(*Config){
-		"lack this node, n3":       func(c *Config) { c.ID = 3 },
-		"n2 is named twice":        func(c *Config) { c.Peers = append(c.Peers, c.Peers[1]) },
-		"same address a:1":         func(c *Config) { c.Peers[1].Host = "a" },
-		"no data directory":        func(c *Config) { c.Data = "" },
-		"less than two heartbeats": func(c *Config) { c.Heartbeat = time.Second },
-		"voter n9 is none of the":  func(c *Config) { c.Voters = []raft.ID{9} },
-		"a voter is named twice":   func(c *Config) { c.Voters = []raft.ID{1, 1} },
-		"the node has no id":       func(c *Config) { c.ID = 0 },
-	}
-	for want, edit := range cases {
-		cfg := valid()
-		edit(&cfg)
-		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v", want, err)
-		}
-	}
-}
-
-func TestParsePeers(t *testing.T) {
-	got, err := ParsePeers("n1=10.0.0.1, n2=host:1:2,n3=[::1]:3:4,n4=[fe80::1]", 7100, 7000)
-	want := []Peer{{1, "10.0.0.1", 7100, 7000}, {2, "host", 1, 2}, {3, "::1", 3, 4},
-		{4, "fe80::1", 7100, 7000}}
-	if err != nil || !slices.Equal(got, want) {
-		t.Errorf("got %v, %v", got, err)
-	}
-	for _, bad := range []string{"n1", "x=h", "n0=h", "n1=", "n1=h:1", "n1=h:0:1", "n1=h:1:99999",
-		"n01=h"} {
-		if got, err := ParsePeers(bad, 1, 1); err == nil {
-			t.Errorf("%s is taken as %v", bad, got)
-		}
-	}
-}
-
-func FuzzJSONString(f *testing.F) {
-	f.Add("plain \"quoted\" \\ \n \x00 é \xff")
-	f.Fuzz(func(t *testing.T, s string) {
-		var got string
-		if err := json.Unmarshal(appendJSONString(nil, s), &got); err != nil {
-			t.Fatal(err)
-		}
-		if want := strings.ToValidUTF8(s, "\ufffd"); got != want && !strings.Contains(s, "\xff") {
-			if len([]rune(s)) != len([]rune(got)) {
-				t.Errorf("%q became %q", s, got)
-			}
-		}
-	})
 }
