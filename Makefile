@@ -83,7 +83,7 @@ node: ## bin/raftnode, static, for an image
 image: node ## the image of a raftnode; needs no registry
 	docker build --target prebuilt -t raftcheck-node .
 
-MUTANTS ?= B02 B27 C01
+MUTANTS ?= A03 A07 B02 B03 B27 C06 C16
 TRIES   ?= 3
 
 .PHONY: mutants
