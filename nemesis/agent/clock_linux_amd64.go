@@ -17,8 +17,8 @@ import (
 
 // clocks skews the clocks of running processes, static ones included. A process reads its clocks by
 // code that the kernel maps into it, the vDSO; there it is made to jump to code of ours, which
-// moves the true time along a line. The first change stops the process for about a millisecond, and
-// so does a change to a slower monotonic clock; others only write the line.
+// moves the true time along a line. The first change stops the process for about a millisecond,
+// later ones only write the line. A monotonic clock changes its speed [bendAhead] later.
 //
 // What a process asks the kernel to wait for is waited for in true time. A Go program computes its
 // waits from the clocks that it reads, so any rate suits it. Others may wait for an absolute time:
@@ -103,12 +103,40 @@ func (c *clocks) apply(ctx context.Context, args wire.SkewArgs) (wire.ClocksResu
 	c.forget(alive)
 	for _, pr := range alive {
 		seen, err := c.applyTo(ctx, pr.Process, args)
+		if err != nil && endsSoon(ctx, pr.Process) {
+			continue // a process that ends can not be held
+		}
 		if err != nil {
 			return res, fmt.Errorf("clocks of process %d (%s): %w", pr.PID, pr.Name, err)
 		}
 		res.Processes = append(res.Processes, seen)
 	}
 	return res, nil
+}
+
+// endsSoon says whether a process ends within a moment.
+func endsSoon(ctx context.Context, pr wire.Process) bool {
+	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	for {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pr.PID))
+		if gone(err) {
+			return true
+		}
+		if err != nil {
+			return false
+		}
+		st, err := parseStat(string(line))
+		if err != nil {
+			return false
+		}
+		if st.Started != pr.Started || st.dead() {
+			return true
+		}
+		if !sleep(ctx, time.Millisecond) {
+			return false
+		}
+	}
 }
 
 // forget drops what is known of processes that are gone.
@@ -148,6 +176,11 @@ func (c *clocks) set(ctx context.Context, key processKey, args wire.SkewArgs, se
 		old = p.lines
 	}
 	lines, err := newLines(old, args)
+	if err == nil && lines[monotonic] != old[monotonic] {
+		if err = pastBend(ctx, old[monotonic]); err == nil {
+			lines, err = newLines(old, args)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -159,21 +192,11 @@ func (c *clocks) set(ctx context.Context, key processKey, args wire.SkewArgs, se
 		return c.install(ctx, key, args, seen)
 	case right:
 		return c.remove(ctx, key, seen)
-	case lines[monotonic].rate() < old[monotonic].rate() && c.mustRun(key.pid) == nil:
-		// While it runs it would read the clock between the moment for which the line is made and
-		// the moment when it is in force; by a slower one it would then see it go back.
-		seen.Held, err = hold(ctx, key.pid, false, func(h *held) error {
-			lines, err := newLines(old, args)
-			if err != nil {
-				return err
-			}
-			return p.change(h.mem, lines)
-		})
-		if !errors.Is(err, errNotStopping) {
-			return err
-		}
 	}
-	return c.write(key, lines)
+	if err := c.write(key, lines); err != nil || lines[monotonic] == old[monotonic] {
+		return err
+	}
+	return inTime(lines[monotonic])
 }
 
 // install patches a process and has it read its clocks, as proof.
@@ -209,7 +232,7 @@ func (c *clocks) install(ctx context.Context, key processKey, args wire.SkewArgs
 		c.patches = map[processKey]*patch{}
 	}
 	c.patches[key] = p
-	return nil
+	return inTime(p.lines[monotonic])
 }
 
 // mustRun refuses a process that is stopped: what is done in its name would wait for ever.
@@ -253,6 +276,28 @@ func (c *clocks) write(key processKey, lines clockLines) error {
 	}
 	defer func() { _ = mem.Close() }()
 	return c.patches[key].change(mem, lines)
+}
+
+// pastBend waits until a monotonic clock has changed its speed, if that is still to come.
+func pastBend(ctx context.Context, l clockLine) error {
+	now, err := trueTime(monotonic)
+	if err != nil || l.mult == 0 || l.base <= now {
+		return err
+	}
+	if !sleep(ctx, time.Duration(l.base-now)) {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// inTime says if a line came into force only after its bend.
+func inTime(l clockLine) error {
+	now, err := trueTime(monotonic)
+	if err == nil && l.mult < l.before && now > l.base {
+		err = wire.Errorf(wire.Unverified, "it took %v too long to make its monotonic clock slower: "+
+			"it may have seen time go back", time.Duration(now-l.base))
+	}
+	return err
 }
 
 // remove sets all clocks right and takes the patch away. A process that can not be held keeps it,

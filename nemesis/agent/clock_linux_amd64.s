@@ -36,15 +36,20 @@ again:
 	ANDL  $1, R8
 	SHLQ  $9, R8
 	LEAQ  0x100(R13)(R8*1), R8
-	LEAQ  (R12)(R12*2), DX
-	LEAQ  (R8)(DX*8), R8        // its line: true time, shown time, rate
-	CMPQ  16(R8), $0
+	MOVL  R12, DX
+	SHLQ  $5, DX
+	ADDQ  DX, R8                // its line: true time, shown time, rate from then on, and before
+	MOVQ  16(R8), R9
+	TESTQ R9, R9
 	JEQ   right
 	MOVQ  (BX), AX
 	IMULQ $1000000000, AX
 	ADDQ  8(BX), AX
 	SUBQ  (R8), AX
-	IMULQ 16(R8)
+	JGE   bent
+	MOVQ  24(R8), R9
+bent:
+	IMULQ R9
 	SHRQ  $32, DX, AX
 	ADDQ  8(R8), AX
 	MOVBLZX (R13), DX

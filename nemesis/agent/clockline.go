@@ -6,13 +6,18 @@ import (
 	"time"
 )
 
-// clockLine is how a clock goes: at the true time base it shows the time shown, and from then on
-// moves mult/2^32 as fast as true time. The zero line is that of a clock that nobody touched. All
-// times are nanoseconds of that clock.
+// clockLine is how a clock goes: at the true time base it shows the time shown; from then on it goes
+// mult/2^32 as fast as true time, and until then before/2^32. The zero line is that of a clock that
+// nobody touched. All times are nanoseconds of that clock.
 type clockLine struct {
-	base, shown int64
-	mult        uint64 // 32.32 fixed point; 0 means that the clock shows true time
+	base, shown  int64
+	mult, before uint64 // 32.32 fixed point; mult 0 means that the clock shows true time
 }
+
+// bendAhead is how far in the future a monotonic clock changes its speed. Until then the new line
+// is the old one, so that it does not matter when exactly a process begins to use it: a clock that
+// becomes slower would otherwise be seen to go back.
+const bendAhead = 100 * time.Millisecond
 
 // oneRate is true speed.
 const oneRate = 1 << 32
@@ -41,10 +46,13 @@ func (l clockLine) at(now int64) int64 {
 	if l.mult == 0 {
 		return now
 	}
-	d := now - l.base
-	hi, lo := bits.Mul64(uint64(d), l.mult)
+	d, mult := now-l.base, l.mult
+	if d < 0 {
+		mult = l.before
+	}
+	hi, lo := bits.Mul64(uint64(d), mult)
 	if d < 0 { // of a signed product the high half is less
-		hi -= l.mult
+		hi -= mult
 	}
 	return l.shown + int64(hi<<32|lo>>32)
 }
@@ -57,14 +65,17 @@ func setLine(now int64, offset time.Duration, rate float64) clockLine {
 	if offset == 0 && multOf(rate) == oneRate {
 		return clockLine{}
 	}
-	return clockLine{base: now, shown: now + int64(offset), mult: multOf(rate)}
+	m := multOf(rate)
+	return clockLine{base: now, shown: now + int64(offset), mult: m, before: m}
 }
 
-// bend goes on from where the clock stands, after a leap ahead, at another rate: time never goes
-// back.
+// bend goes on from where the clock stands, after a leap ahead, and soon at another rate: time never
+// goes back. The last bend must be over.
 func (l clockLine) bend(now int64, leap time.Duration, rate float64) clockLine {
-	if l.mult == 0 && leap == 0 && multOf(rate) == oneRate {
-		return clockLine{}
+	if leap == 0 && multOf(rate) == l.rate() {
+		return l
 	}
-	return clockLine{base: now, shown: l.at(now) + int64(leap), mult: multOf(rate)}
+	base := now + int64(bendAhead)
+	return clockLine{base: base, shown: l.at(base) + int64(leap), mult: multOf(rate),
+		before: l.rate()}
 }

@@ -18,7 +18,7 @@ import (
 //	      0x500 a trap
 //	data  0x000 generation, one byte: block generation&1 holds
 //	      0x008 address of code+0x400    0x010 address of code+0x000
-//	      0x100 block 0   0x300 block 1: a line of three words for each clock, by its number
+//	      0x100 block 0   0x300 block 1: a line of four words for each clock, by its number
 //	      0xe00 a struct timespec
 const (
 	pageSize     = 0x1000
@@ -31,7 +31,6 @@ const (
 	blockSize    = 0x200
 	offTimespec  = pageSize + 0xe00
 	numClocks    = 12
-	lineSize     = 24
 )
 
 // clockLines are those of all clocks, by their numbers.
@@ -99,6 +98,7 @@ func encodeLines(lines clockLines) []byte {
 		b = binary.LittleEndian.AppendUint64(b, uint64(l.base))
 		b = binary.LittleEndian.AppendUint64(b, uint64(l.shown))
 		b = binary.LittleEndian.AppendUint64(b, l.mult)
+		b = binary.LittleEndian.AppendUint64(b, l.before)
 	}
 	return b
 }
@@ -112,6 +112,19 @@ func jumpTo(from, to uint64) ([]byte, error) {
 		return nil, fmt.Errorf("%#x is too far from %#x for a jump", to, from)
 	}
 	return binary.LittleEndian.AppendUint32([]byte{0xe9}, uint32(d)), nil
+}
+
+// spanOf is the size of the first whole instructions of code that a jump would overwrite.
+func spanOf(code []byte) (uint64, error) {
+	n := 0
+	for n < jumpSize {
+		in, err := x86asm.Decode(code[n:], 64)
+		if err != nil {
+			return 0, fmt.Errorf("decode % x: %w", code[n:min(n+8, len(code))], err)
+		}
+		n += in.Len
+	}
+	return uint64(n), nil
 }
 
 // firstInstructions are the first whole instructions of code that a jump would overwrite. They must

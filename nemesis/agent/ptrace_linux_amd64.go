@@ -27,6 +27,11 @@ type held struct {
 // frozen never does.
 const holdTimeout = 2 * time.Second
 
+// stepTimeout bounds what is then done in its name. A thread must not be let go in the middle of a
+// step: the trap at its end would kill the process. It is long, since a thread that is told to step
+// stops again, if only the machine has time for it.
+const stepTimeout = time.Minute
+
 // hold stops all threads of a process and calls do; they run again when it returns. onlyOne stops
 // only one thread, which is enough to have something done in the process's name.
 func hold(ctx context.Context, pid int, onlyOne bool, do func(*held) error) (time.Duration, error) {
@@ -62,6 +67,7 @@ func holdHere(ctx context.Context, pid int, onlyOne bool, do func(*held) error) 
 	if err := h.stopAll(onlyOne); err != nil {
 		return err
 	}
+	h.until = time.Now().Add(stepTimeout)
 	// Opened only now: it is the memory of the program that runs now, should it just have been
 	// replaced by another.
 	var err error

@@ -28,7 +28,7 @@ type patch struct {
 type entry struct {
 	name string
 	addr uint64
-	size uint64 // of the function
+	size uint64 // of the instructions that a jump overwrites, the last one whole
 	off  uint64 // of what stands in for it, in our pages
 	old  []byte // what stood there
 }
@@ -182,10 +182,14 @@ func (v *vdso) entries() ([]entry, []byte, error) {
 			}
 			continue
 		}
-		e.addr, e.size = v.base+s.Value, s.Size
+		e.addr = v.base + s.Value
 		code := v.image[s.Value:]
 		if endbr := []byte{0xf3, 0x0f, 0x1e, 0xfa}; bytes.HasPrefix(code, endbr) {
-			e.addr, e.size, code = e.addr+4, e.size-4, code[4:]
+			e.addr, code = e.addr+4, code[4:]
+		}
+		var err error
+		if e.size, err = spanOf(code); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", e.name, err)
 		}
 		e.old = bytes.Clone(code[:jumpSize])
 		entries = append(entries, e)
@@ -195,9 +199,8 @@ func (v *vdso) entries() ([]entry, []byte, error) {
 	return entries, displaced, err
 }
 
-// divert writes the jumps, with lines that are made at the last moment. Until then threads are led
-// out of the functions: one in the middle of what a jump overwrites would stumble, and one that
-// still reads a true clock would then, by one that goes slower, see it go back.
+// divert writes the jumps, with lines that are made at the last moment. Before that, threads that
+// stand in the middle of what a jump overwrites are led past it.
 func (h *held) divert(p *patch, lines func() (clockLines, error)) error {
 	for _, e := range p.entries {
 		if err := h.stepOut(e.addr, e.size); err != nil {
@@ -224,7 +227,7 @@ func (h *held) divert(p *patch, lines func() (clockLines, error)) error {
 	return nil
 }
 
-// stepOut lets threads that have entered a function leave it.
+// stepOut lets threads that have just entered a function get on.
 func (h *held) stepOut(addr, size uint64) error {
 	inside := func(r unix.PtraceRegs) bool { return r.Rip > addr && r.Rip < addr+size }
 	for _, tid := range h.threads {

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -152,7 +151,11 @@ func TestReapDead(t *testing.T) {
 			t.Fatalf("to %s: the guardian is process %d", keep, guardian)
 		}
 		if guardian != 0 {
-			if err := syscall.Kill(guardian, syscall.SIGKILL); err != nil {
+			p, err := os.FindProcess(guardian)
+			if err == nil {
+				err = p.Kill()
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
