@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// clockLine is how a clock goes: at the true time base it shows the time shown; from then on it goes
-// mult/2^32 as fast as true time, and until then before/2^32. The zero line is that of a clock that
-// nobody touched. All times are nanoseconds of that clock.
+// clockLine is how a clock goes: at the true time base it shows the time shown; from then on it
+// goes mult/2^32 as fast as true time, and until then before/2^32. The zero line is that of a clock
+// that nobody touched. All times are nanoseconds of that clock.
 type clockLine struct {
 	base, shown  int64
 	mult, before uint64 // 32.32 fixed point; mult 0 means that the clock shows true time
@@ -69,8 +69,8 @@ func setLine(now int64, offset time.Duration, rate float64) clockLine {
 	return clockLine{base: now, shown: now + int64(offset), mult: m, before: m}
 }
 
-// bend goes on from where the clock stands, after a leap ahead, and soon at another rate: time never
-// goes back. The last bend must be over.
+// bend goes on from where the clock stands, after a leap ahead, and soon at another rate: time
+// never goes back. The last bend must be over.
 func (l clockLine) bend(now int64, leap time.Duration, rate float64) clockLine {
 	if leap == 0 && multOf(rate) == l.rate() {
 		return l
