@@ -105,6 +105,22 @@ func verdictOf(run *store.Run) []byte {
 	return raw
 }
 
+// withRun judges a saved run, or a history alone, and hands it on.
+func withRun(
+	ctx context.Context, storeDir, ref string, limit time.Duration, do func(*judged) error,
+) error {
+	run, err := store.Open(storeDir, ref)
+	if err != nil {
+		return exit{exitUsage, err}
+	}
+	defer run.Close()
+	j, err := judgeRun(ctx, run, limit)
+	if err != nil {
+		return exit{exitUsage, err}
+	}
+	return do(j)
+}
+
 func checkCmd() *cobra.Command {
 	var asJSON bool
 	storeDir, limit := config.Default().Store, config.Default().CheckLimit
@@ -121,16 +137,9 @@ func checkCmd() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			run, err := store.Open(storeDir, args[0])
-			if err != nil {
-				return exit{exitUsage, err}
-			}
-			defer run.Close()
-			j, err := judgeRun(cmd.Context(), run, limit)
-			if err != nil {
-				return exit{exitUsage, err}
-			}
-			return recheck(cmd, j, asJSON)
+			return withRun(cmd.Context(), storeDir, args[0], limit, func(j *judged) error {
+				return recheck(cmd, j, asJSON)
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the verdict as JSON, on stdout")
@@ -173,20 +182,11 @@ func showCmd() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			run, err := store.Open(storeDir, args[0])
-			if err != nil {
-				return exit{exitUsage, err}
-			}
-			defer run.Close()
-			j, err := judgeRun(cmd.Context(), run, config.Default().CheckLimit)
-			if err != nil {
-				return exit{exitUsage, err}
-			}
-			how := report.Options{Timeline: true, All: all}
-			if err := show(cmd.OutOrStdout(), j.report(describe(j)), asJSON, how); err != nil {
-				return exit{exitFailure, err}
-			}
-			return nil
+			limit := config.Default().CheckLimit
+			return withRun(cmd.Context(), storeDir, args[0], limit, func(j *judged) error {
+				how := report.Options{Timeline: true, All: all}
+				return failure(show(cmd.OutOrStdout(), j.report(describe(j)), asJSON, how))
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "all findings, not only the first")

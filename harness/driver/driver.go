@@ -71,9 +71,9 @@ func (l *Local) Do(ctx context.Context, op history.Op) Done {
 		op.Type, op.Error, op.Time = history.Fail, err.Error(), op.Start
 		return Done{Op: op}
 	}
+	start := l.now()
 	opCtx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	start := l.now()
 	done := l.do(opCtx, conn.Conn, op)
 	done.Start, done.Time = start, l.now()
 	d := Done{Op: done}
