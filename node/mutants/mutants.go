@@ -21,6 +21,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -125,25 +126,21 @@ func (m *Mutant) Overlay(root, dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("overlay %s: %w", m.ID, err)
 	}
+	tree, err := filepath.Abs(filepath.Join(dir, m.ID))
+	if err != nil {
+		return "", fmt.Errorf("overlay %s: %w", m.ID, err)
+	}
 	replace := map[string]string{}
-	for i, f := range m.files {
-		original := filepath.Join(root, filepath.FromSlash(f.OldName))
-		text, err := os.ReadFile(original)
-		if err != nil {
+	for _, f := range m.files {
+		name := filepath.FromSlash(f.OldName)
+		to := filepath.Join(tree, name)
+		if err := copyFile(to, filepath.Join(root, name)); err != nil {
 			return "", fmt.Errorf("overlay %s: %w", m.ID, err)
 		}
-		var mutated bytes.Buffer
-		if err := gitdiff.Apply(&mutated, bytes.NewReader(text), f); err != nil {
-			return "", fmt.Errorf("overlay %s: %s: %w", m.ID, f.OldName, err)
-		}
-		to, err := filepath.Abs(filepath.Join(dir, fmt.Sprintf("%s-%d.go", m.ID, i)))
-		if err != nil {
-			return "", fmt.Errorf("overlay %s: %w", m.ID, err)
-		}
-		if err := os.WriteFile(to, mutated.Bytes(), 0o644); err != nil {
-			return "", fmt.Errorf("overlay %s: %w", m.ID, err)
-		}
-		replace[original] = to
+		replace[filepath.Join(root, name)] = to
+	}
+	if err := m.apply(tree); err != nil {
+		return "", fmt.Errorf("overlay %s: %w", m.ID, err)
 	}
 	text, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
@@ -154,4 +151,30 @@ func (m *Mutant) Overlay(root, dir string) (string, error) {
 		return "", fmt.Errorf("overlay %s: %w", m.ID, err)
 	}
 	return path, nil
+}
+
+// apply changes the copies in tree. git does it, since it finds code that has moved.
+func (m *Mutant) apply(tree string) error {
+	patch, err := filepath.Abs(m.Path)
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("git", "apply", "--whitespace=nowarn", patch)
+	cmd.Dir = tree
+	cmd.Env = append(os.Environ(), "GIT_CEILING_DIRECTORIES="+filepath.Dir(tree))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("git apply: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+func copyFile(to, from string) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, 0o644)
 }
