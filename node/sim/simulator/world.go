@@ -120,8 +120,10 @@ func RunPlan(plan Plan, rng *rand.Rand, log io.Writer) (res Result) {
 	for _, p := range w.nodes {
 		p.atQuiet = p.machine.applied
 	}
+	w.runUntil(plan.Duration + plan.Settle - second)
+	last := raft.Index(len(w.truth.committed) - 1)
 	w.runUntil(plan.Duration + plan.Settle)
-	w.checkRecovered()
+	w.checkRecovered(last)
 	return res
 }
 
