@@ -1,6 +1,10 @@
 package linearizability
 
-import "github.com/raftcheck/raftcheck/linearizability/register"
+import (
+	"math"
+
+	"github.com/raftcheck/raftcheck/linearizability/register"
+)
 
 // classify names the kind of violation that a core shows, and the operation that shows it: its
 // position in core, or -1. It looks at all operations on the key to tell what became of a value:
@@ -30,7 +34,7 @@ func classify(all, core []register.Op) (class string, culprit int) {
 		return "not linearizable", -1
 	}
 	late := &core[culprit]
-	seen, acked := outdates(core, late)
+	seen, acked := outdates(all, core, late)
 	switch {
 	case cameBack(all, late):
 		return "duplicate apply", culprit
@@ -92,33 +96,56 @@ func lastObserver(core []register.Op) int {
 	return last
 }
 
-// outdates says whether another value had been seen before late was called, and whether another
-// write had been acknowledged.
-func outdates(core []register.Op, late *register.Op) (seen, acked bool) {
+// outdates says whether another value that the core tells of had been seen before late was called,
+// and whether its write had been acknowledged. A core may hold such a write as indeterminate only
+// because it proves enough that way.
+func outdates(all, core []register.Op, late *register.Op) (seen, acked bool) {
+	newer := newerValues(core, late)
 	for i := range core {
 		o := &core[i]
-		if o.Ret >= late.Call || o.Maybe {
+		v, observes := o.Observes()
+		seen = seen || observes && !o.Maybe && o.Ret < late.Call && newer[v]
+	}
+	first := register.Never // when the first write of what late found was called
+	for i := range all {
+		if o := &all[i]; o.Mutates() && o.B == late.A {
+			first = min(first, o.Call)
+		}
+	}
+	if late.A == register.Absent {
+		first = math.MinInt64
+	}
+	for i := range all {
+		o := &all[i]
+		acked = acked || o.Mutates() && !o.Maybe && newer[o.B] && o.Ret >= first &&
+			o.Ret < late.Call
+	}
+	return seen, acked
+}
+
+// newerValues are the values other than what late found that the core shows to have been there
+// before late was called: written and acknowledged, or seen.
+func newerValues(core []register.Op, late *register.Op) map[register.Value]bool {
+	newer := map[register.Value]bool{}
+	for i := range core {
+		o := &core[i]
+		if o.Maybe || o.Ret >= late.Call {
 			continue
 		}
 		if v, observes := o.Observes(); observes && v != late.A {
-			seen = true
+			newer[v] = true
 		}
 		if o.Mutates() && o.B != late.A {
-			acked = true
+			newer[o.B] = true
 		}
 	}
-	return seen, acked
+	return newer
 }
 
 // observedAny says whether anybody ever saw one of the values whose acknowledged writes outdate
 // what late found.
 func observedAny(all, core []register.Op, late *register.Op) bool {
-	outdating := map[register.Value]bool{}
-	for i := range core {
-		if o := &core[i]; o.Mutates() && o.Ret < late.Call && o.B != late.A {
-			outdating[o.B] = true
-		}
-	}
+	outdating := newerValues(core, late)
 	for i := range all {
 		if v, observes := all[i].Observes(); observes && !all[i].Maybe && outdating[v] {
 			return true

@@ -46,8 +46,21 @@ func TestMutants(t *testing.T) {
 	}
 }
 
-// plantAndTest runs the tests with the patch at path in place.
-func plantAndTest(t *testing.T, path string) (caught bool, out string) {
+// TestMutantsApply holds that each mistake can still be planted.
+func TestMutantsApply(t *testing.T) {
+	patches, err := filepath.Glob("mutants/*.patch")
+	if err != nil || len(patches) < 25 {
+		t.Fatalf("%d mutants, %v; want at least 25", len(patches), err)
+	}
+	for _, path := range patches {
+		if target, mutated := plant(t, path); len(mutated) == 0 {
+			t.Errorf("%s leaves nothing of %s", path, target)
+		}
+	}
+}
+
+// plant gives the file that the patch at path changes, and what it makes of it.
+func plant(t *testing.T, path string) (target string, mutated []byte) {
 	t.Helper()
 	patch, err := os.Open(path)
 	if err != nil {
@@ -58,7 +71,7 @@ func plantAndTest(t *testing.T, path string) (caught bool, out string) {
 	if err != nil || len(files) != 1 {
 		t.Fatalf("%s: %d files, %v; want one", path, len(files), err)
 	}
-	target, err := filepath.Abs(filepath.Join("..", files[0].NewName))
+	target, err = filepath.Abs(filepath.Join("..", files[0].NewName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,10 +79,17 @@ func plantAndTest(t *testing.T, path string) (caught bool, out string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var mutated bytes.Buffer
-	if err := gitdiff.Apply(&mutated, bytes.NewReader(source), files[0]); err != nil {
+	var out bytes.Buffer
+	if err := gitdiff.Apply(&out, bytes.NewReader(source), files[0]); err != nil {
 		t.Fatalf("%s does not apply any more: %v", path, err)
 	}
+	return target, out.Bytes()
+}
+
+// plantAndTest runs the tests with the patch at path in place.
+func plantAndTest(t *testing.T, path string) (caught bool, out string) {
+	t.Helper()
+	target, mutated := plant(t, path)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "mutated.go")
 	raw, err := json.Marshal(map[string]any{"Replace": map[string]string{target: file}})
@@ -77,7 +97,7 @@ func plantAndTest(t *testing.T, path string) (caught bool, out string) {
 		t.Fatal(err)
 	}
 	overlay := filepath.Join(dir, "overlay.json")
-	for name, content := range map[string][]byte{file: mutated.Bytes(), overlay: raw} {
+	for name, content := range map[string][]byte{file: mutated, overlay: raw} {
 		if err := os.WriteFile(name, content, 0o600); err != nil {
 			t.Fatal(err)
 		}

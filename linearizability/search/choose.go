@@ -114,8 +114,8 @@ func (s *searcher) useful(v register.Value) bool {
 	return false
 }
 
-// wouldAbsorb says whether a blind write would absorb another that could not be absorbed before. Then
-// it is worth something even if what it writes stands there already.
+// wouldAbsorb says whether a blind write would absorb another that could not be absorbed before.
+// Then it is worth something even if what it writes stands there already.
 func (s *searcher) wouldAbsorb() bool {
 	for left := s.open.without(s.done).without(s.free); ; {
 		t := left.pop()

@@ -71,7 +71,8 @@ type state struct {
 // Decide decides ops, or says that it can not: where a value is written twice, or a delete writes
 // one that was there before. It makes sure of that itself. A Maybe that nobody observed is taken to
 // have never happened, see [register.Normalize]. A Miss is tried where it fits in one order that is
-// known to be right without it; if it does not fit, it is undecided, unless it can not fit anywhere.
+// known to be right without it; if it does not fit, it is undecided, unless it can not fit
+// anywhere.
 func Decide(ops []register.Op) register.Decision {
 	if top := topValue(ops); int(top) > 2*len(ops)+16 {
 		ops = renumber(ops)
