@@ -117,9 +117,13 @@ func (b *bench) child(ctx context.Context, who string, p simulate.Params) (*meas
 			if used > b.memory {
 				m.Answer = "memory"
 			}
-			err := cmd.Process.Kill()
-			<-ended // it was killed: how it ended says nothing
-			return m, err
+			if err := cmd.Process.Kill(); err != nil {
+				return nil, err
+			}
+			if err := <-ended; err == nil {
+				m.Answer += ", just ended" // between the look and the kill
+			}
+			return m, nil
 		}
 	}
 }
