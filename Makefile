@@ -59,6 +59,14 @@ short: ## what takes no time
 bench: ## benchmarks, for benchstat; COUNT=6
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./...
 
+.PHONY: bench-node
+bench-node: node ## the node beside etcd and hashicorp/raft, in alternating rounds; takes minutes
+	cd node/bench && $(GO) run . -raftnode $(CURDIR)/bin/raftnode
+
+.PHONY: bench-check
+bench-check: ## the checker beside plain porcupine, on the same histories; takes minutes
+	$(GO) run ./linearizability/bench
+
 FUZZTIME ?= 30s
 
 .PHONY: fuzz
