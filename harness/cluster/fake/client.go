@@ -17,8 +17,7 @@ import (
 func (n *node) CutData(_ context.Context, from []sut.NodeID) error {
 	n.store.mu.Lock()
 	defer n.store.mu.Unlock()
-	n.cutOff(n.muted, from)
-	return nil
+	return n.cutOff(n.muted, from)
 }
 
 // Reset implements [cluster.Resetter]: there is one connection to each peer.

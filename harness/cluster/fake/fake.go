@@ -250,17 +250,22 @@ func (n *node) astray() bool { return n.store.behaviour.EarlyAck }
 func (n *node) Cut(_ context.Context, from []sut.NodeID) error {
 	n.store.mu.Lock()
 	defer n.store.mu.Unlock()
-	n.cutOff(n.cut, from)
-	return nil
+	return n.cutOff(n.cut, from)
 }
 
 // cutOff makes from the nodes in a set of those that are not heard.
-func (n *node) cutOff(set map[sut.NodeID]bool, from []sut.NodeID) {
+func (n *node) cutOff(set map[sut.NodeID]bool, from []sut.NodeID) error {
+	for _, id := range from {
+		if n.Host(id) == nil {
+			return fmt.Errorf("there is no node %s", id)
+		}
+	}
 	clear(set)
 	for _, id := range from {
 		set[id] = true
 	}
 	n.elect()
+	return nil
 }
 
 // Dropped implements [cluster.Host]. The nodes are thought to talk all the time: between two calls
