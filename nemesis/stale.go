@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// stale brings a follower that has missed writes back at the very moment when the leader dies. It is
-// the first to want to lead, and nobody may let it.
+// stale brings a follower that has missed writes back at the very moment when the leader dies. It
+// is the first to want to lead, and nobody may let it.
 type stale struct{}
 
 func (stale) Name() string   { return "reactive-stale-follower" }

@@ -20,7 +20,7 @@ import (
 //
 //	{"seq":17,"node":"n1","ev":"become_leader","term":3,"index":120}
 //
-// seq counts from 1 in each process, so that a restart and a gap are seen. The events that are used:
+// seq counts from 1 in each process, so that a restart and a gap are seen. These events are used:
 //
 //	start term, index            the process begins, with a log up to index on its disk
 //	become_leader term, index    it leads in term; its log ends at index

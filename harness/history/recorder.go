@@ -162,8 +162,8 @@ func appendHeader(b []byte, h Header) ([]byte, error) {
 func headerFields() map[string]bool {
 	known := map[string]bool{}
 	t := reflect.TypeFor[Header]()
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+	for field := range t.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		known[name] = true
 	}
 	return known

@@ -61,7 +61,7 @@ func TestQuorumsMeet(t *testing.T) {
 		return c.Quorum(func(id ID) uint64 { return uint64(set >> id & 1) }) > 0
 	}
 	meet := func(a, b *Config) {
-		for s := uint(0); s < 1<<7; s++ {
+		for s := range uint(1 << 7) {
 			if u := ^s & (1<<7 - 1); has(a, s) && has(b, u) {
 				t.Errorf("%b is a quorum of %s, and %b, disjoint from it, of %s", s, a, u, b)
 			}
