@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +17,7 @@ import (
 	"github.com/raftcheck/raftcheck/harness/history"
 	"github.com/raftcheck/raftcheck/harness/report"
 	"github.com/raftcheck/raftcheck/harness/store"
+	"github.com/raftcheck/raftcheck/linearizability/edn"
 )
 
 // judged is a run with its verdict.
@@ -25,13 +29,22 @@ type judged struct {
 	failure     string
 }
 
+// asked says how a history is to be judged. The zero value, but for limit, is as after the run.
+type asked struct {
+	limit time.Duration
+	// model judges instead of the workload's checkers.
+	model string
+	// refused: a cas of Jepsen's that failed without an error found another value.
+	refused bool
+}
+
 // judgeRun reads a run back from disk and judges it.
-func judgeRun(ctx context.Context, run *store.Run, limit time.Duration) (*judged, error) {
-	h, err := history.ReadFile(run.HistoryPath())
+func judgeRun(ctx context.Context, run *store.Run, how asked) (*judged, error) {
+	h, err := readHistory(run.HistoryPath(), how.refused)
 	if err != nil {
 		return nil, err
 	}
-	v, err := judge(ctx, h, run.FS(), limit)
+	v, err := judge(ctx, h, how.model, run.FS(), how.limit)
 	if err != nil {
 		return nil, err
 	}
@@ -46,6 +59,28 @@ func (j *judged) report(desc report.Run) *report.Report {
 		Verdict: j.verdict.Validity, Why: j.verdict.Reason, Results: j.verdict.Results,
 		Interrupted: j.interrupted, Failure: j.failure, Dir: j.run.FS(),
 	})
+}
+
+// readHistory reads a history: ours, or one of Jepsen's, which is known by how it begins.
+func readHistory(path string, refused bool) (*history.History, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	in := bufio.NewReader(f)
+	head, err := in.Peek(512)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	if !edn.Is(head) {
+		return history.ReadFile(path)
+	}
+	h, err := edn.Read(in, edn.Options{Refused: refused})
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return h, nil
 }
 
 // exitOf is the exit code of a verdict.
@@ -107,14 +142,14 @@ func verdictOf(run *store.Run) []byte {
 
 // withRun judges a saved run, or a history alone, and hands it on.
 func withRun(
-	ctx context.Context, storeDir, ref string, limit time.Duration, do func(*judged) error,
+	ctx context.Context, storeDir, ref string, how asked, do func(*judged) error,
 ) error {
 	run, err := store.Open(storeDir, ref)
 	if err != nil {
 		return exit{exitUsage, err}
 	}
 	defer run.Close()
-	j, err := judgeRun(ctx, run, limit)
+	j, err := judgeRun(ctx, run, how)
 	if err != nil {
 		return exit{exitUsage, err}
 	}
@@ -123,13 +158,15 @@ func withRun(
 
 func checkCmd() *cobra.Command {
 	var asJSON bool
-	storeDir, limit := config.Default().Store, config.Default().CheckLimit
+	storeDir, how := config.Default().Store, asked{limit: config.Default().CheckLimit}
 	cmd := &cobra.Command{
 		Use:   "check RUN|FILE|latest",
 		Short: "Judge a saved history again: any machine, no cluster",
 		Long: "Judge a saved history again. The verdict is that of the run, byte for byte, unless " +
-			"raftcheck\nhas changed; then it says so. Nothing is overwritten.\n\n" + exitCodes,
-		Example: "  raftcheck check latest\n  raftcheck check history.jsonl --json",
+			"raftcheck\nhas changed; then it says so. Nothing is overwritten.\n\nA history of " +
+			"Jepsen's, EDN or text, is judged too, by the model that --model names.\n\n" + exitCodes,
+		Example: "  raftcheck check latest\n  raftcheck check history.jsonl --json\n" +
+			"  raftcheck check history.edn --model cas-register",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usage("raftcheck check latest", "check wants one run, file or \"latest\"")
@@ -137,14 +174,17 @@ func checkCmd() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withRun(cmd.Context(), storeDir, args[0], limit, func(j *judged) error {
+			return withRun(cmd.Context(), storeDir, args[0], how, func(j *judged) error {
 				return recheck(cmd, j, asJSON)
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the verdict as JSON, on stdout")
 	cmd.Flags().StringVar(&storeDir, "store", storeDir, "directory of all runs")
-	cmd.Flags().DurationVar(&limit, "limit", limit, "what judging may take")
+	cmd.Flags().DurationVar(&how.limit, "limit", how.limit, "what judging may take")
+	cmd.Flags().StringVar(&how.model, "model", "", "judge by this model alone")
+	cmd.Flags().BoolVar(&how.refused, "refused", false,
+		"a cas of Jepsen's that failed without an error found another value")
 	return cmd
 }
 
@@ -182,8 +222,8 @@ func showCmd() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			limit := config.Default().CheckLimit
-			return withRun(cmd.Context(), storeDir, args[0], limit, func(j *judged) error {
+			as := asked{limit: config.Default().CheckLimit}
+			return withRun(cmd.Context(), storeDir, args[0], as, func(j *judged) error {
 				how := report.Options{Timeline: true, All: all}
 				return failure(show(cmd.OutOrStdout(), j.report(describe(j)), asJSON, how))
 			})

@@ -277,7 +277,7 @@ func (t *tested) finish(ctx context.Context, failed error) (*report.Report, erro
 	if t.recorder == nil {
 		return nil, t.neverBegan(failed, interrupted)
 	}
-	j, err := judgeRun(ctx, t.run, t.cfg.CheckLimit)
+	j, err := judgeRun(ctx, t.run, asked{limit: t.cfg.CheckLimit})
 	if err != nil {
 		return nil, exit{exitFailure, errors.Join(failed, err)}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"github.com/raftcheck/raftcheck/harness/store"
 	"github.com/raftcheck/raftcheck/harness/sut"
 	"github.com/raftcheck/raftcheck/harness/sut/raftkv"
+	"github.com/raftcheck/raftcheck/linearizability"
 	"github.com/raftcheck/raftcheck/nemesis"
 	"github.com/raftcheck/raftcheck/workloads"
 )
@@ -194,16 +196,35 @@ func clients(
 	})
 }
 
-// judge judges a history. It needs the history, and for what stands in node logs the directory of
-// the run; nothing else, so that the verdict is the same today and in a year.
-func judge(
-	ctx context.Context, h *history.History, dir fs.FS, limit time.Duration,
-) (*check.Verdict, error) {
-	w, err := workloads.Named(h.Header.Workload)
+// checkersOf says who judges a history: the checkers of its workload and those of every run. A
+// history of another tool has no workload, and one can ask for another model; then the model alone
+// judges.
+func checkersOf(h history.Header, model string) ([]check.Checker, error) {
+	if model != "" || h.Workload == "" {
+		model = cmp.Or(model, h.Model, workloads.Register{}.Model())
+		if _, err := linearizability.ModelNamed(model); err != nil {
+			return nil, err
+		}
+		opts := linearizability.Options{Model: model}
+		return []check.Checker{linearizability.NewChecker(opts)}, nil
+	}
+	w, err := workloads.Named(h.Workload)
 	if err != nil {
 		return nil, err
 	}
-	checkers := slices.Concat(w.Checkers(), check.Stock(), check.Traces())
+	return slices.Concat(w.Checkers(), check.Stock(), check.Traces()), nil
+}
+
+// judge judges a history, by another model than its own if one is named. It needs the history, and
+// for what stands in node logs the directory of the run; nothing else, so that the verdict is the
+// same today and in a year.
+func judge(
+	ctx context.Context, h *history.History, model string, dir fs.FS, limit time.Duration,
+) (*check.Verdict, error) {
+	checkers, err := checkersOf(h.Header, model)
+	if err != nil {
+		return nil, err
+	}
 	in := &check.Input{History: h, Promises: check.PromisesOf(h.Header), Dir: dir}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
