@@ -172,7 +172,8 @@ type Output struct {
 
 	// Install announces a leader's snapshot that this node needs: the driver fetches the contents
 	// from InstallFrom (that one or any newer snapshot), makes them durable, and answers with
-	// [Node.Installed]. It does not load them before Restore says so. A later Install replaces it.
+	// [Node.Installed]. It does not load them before Restore says so, nor drops log entries on
+	// their account: only Reset and Truncate know which ones. A later Install replaces it.
 	Install     *SnapshotMeta
 	InstallFrom ID
 

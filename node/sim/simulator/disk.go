@@ -98,14 +98,17 @@ func (d *disk) crash(rng *rand.Rand, tear bool) {
 	d.queue, d.syncing = d.queue[:0], 0
 }
 
-// saveSnapshot makes a snapshot durable and drops the entries that it covers, but for keep. A log
-// that the snapshot contradicts or outruns stays: the core discards it with its next write.
-func (d *disk) saveSnapshot(meta raft.SnapshotMeta, state *machine, keep raft.Index) {
-	if meta.Index <= d.snap.Index {
-		return
+// saveSnapshot makes a snapshot durable. The log stays as it is: if the snapshot is another node's,
+// it may contradict what stands there, and the core says what to do about that.
+func (d *disk) saveSnapshot(meta raft.SnapshotMeta, state *machine) {
+	if meta.Index > d.snap.Index {
+		d.snap, d.state = meta, *state
 	}
-	d.snap, d.state = meta, *state
-	if to := min(meta.Index, d.last()); to > d.base+keep && len(d.queue) == 0 {
+}
+
+// compact drops the entries that our own snapshot covers, but for keep.
+func (d *disk) compact(keep raft.Index) {
+	if to := min(d.snap.Index, d.last()); to > d.base+keep && len(d.queue) == 0 {
 		d.entries = slices.Clone(d.entries[to-keep-d.base:])
 		d.base = to - keep
 	}

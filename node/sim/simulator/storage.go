@@ -52,7 +52,8 @@ func (p *process) maybeSnapshot() {
 		return
 	}
 	if meta, ok := p.core.MetaAt(p.machine.applied); ok {
-		p.disk.saveSnapshot(meta, &p.machine, raft.Index(p.w.plan.Raft.KeepTail))
+		p.disk.saveSnapshot(meta, &p.machine)
+		p.disk.compact(raft.Index(p.w.plan.Raft.KeepTail))
 		p.core.Snapshotted(meta)
 	}
 }
@@ -75,7 +76,7 @@ func (p *process) fetched(index uint32) {
 		from.disk.snap.Index >= meta.Index
 	if ok {
 		meta = from.disk.snap
-		p.disk.saveSnapshot(meta, &from.disk.state, raft.Index(p.w.plan.Raft.KeepTail))
+		p.disk.saveSnapshot(meta, &from.disk.state)
 	}
 	p.core.Installed(meta, ok)
 	p.input()
