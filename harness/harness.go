@@ -93,11 +93,6 @@ type Progress struct {
 
 // Outcome is what Run leaves behind besides the history.
 type Outcome struct {
-	// Began is when the clock of the run was zero.
-	Began time.Time
-	// Boot is how long the cluster took to come up, and FirstOp how long it was from the call of
-	// Run to the first client operation. Zero if it did not come to that.
-	Boot, FirstOp time.Duration
 	// Interrupted says that ctx ended the run before its time.
 	Interrupted bool
 	// TornDown receives one value when nothing of the cluster is left, or cannot be removed.

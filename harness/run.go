@@ -28,13 +28,11 @@ const (
 // without an error; the cluster is being taken down then, see [Outcome.TornDown]. The error is the
 // harness's own trouble, and says nothing about the system. An interrupted run is no error.
 func Run(ctx context.Context, t *Test) (*Outcome, error) {
-	called := time.Now()
 	c, err := t.Runtime.Up(ctx, t.Spec)
 	if err != nil {
 		return &Outcome{Interrupted: ctx.Err() != nil, TornDown: closed()}, err
 	}
-	r := &run{Test: t, cluster: c, began: time.Now(), called: called}
-	r.out.Began = r.began
+	r := &run{Test: t, cluster: c, began: time.Now()}
 	defer func() {
 		if p := recover(); p != nil {
 			_ = <-r.tearDown(ctx) // the panic is what is told
@@ -58,7 +56,6 @@ type run struct {
 	*Test
 	cluster cluster.Cluster
 	began   time.Time
-	called  time.Time
 	out     Outcome
 }
 
@@ -92,7 +89,6 @@ func (r *run) drive(ctx context.Context) error {
 	if err := r.boot(ctx, w); err != nil {
 		return err
 	}
-	r.out.Boot = time.Since(r.called)
 	rec, err := r.Begin(nodes)
 	if err != nil {
 		return fmt.Errorf("begin the history: %w", err)
@@ -207,7 +203,6 @@ func (r *run) phases(ctx context.Context, in *interpreter, w *watcher) error {
 		}
 		in.nemesis = nemesis
 	}
-	r.out.FirstOp = time.Since(r.called)
 	err := in.run(ctx, generator.Until(start+r.TimeLimit, r.Operations), true)
 	err = errors.Join(err, r.heal(ctx, in))
 	if err != nil || ctx.Err() != nil {

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
-
-	"github.com/raftcheck/raftcheck/harness/sut"
 )
 
 // reactive provokes something with one fault and, at the very moment when a node says that it
@@ -51,10 +50,7 @@ func (r reactive) Inject(ctx context.Context, env *Env, step Step) (Effect, erro
 	second := step
 	second.ID, second.Target = -2*step.ID-1, Target(ev.Node)
 	hit, err := r.strike.Inject(ctx, env, second)
-	both := Effect{
-		Nodes: append(append([]sut.NodeID(nil), eff.Nodes...), hit.Nodes...),
-		Undo:  func(ctx context.Context) (any, error) { return undoAll(ctx, hit, eff) },
-	}
+	both := together(eff, hit)
 	if err != nil {
 		return both, fmt.Errorf("strike %s when it said %s: %w", ev.Node, r.on, err)
 	}
@@ -62,21 +58,24 @@ func (r reactive) Inject(ctx context.Context, env *Env, step Step) (Effect, erro
 	return both, nil
 }
 
-// undoAll mends what several faults broke, the last one first.
-func undoAll(ctx context.Context, effects ...Effect) (any, error) {
-	var evidence any
-	var errs []error
-	for _, eff := range effects {
-		if eff.Undo == nil {
-			continue
+// together is the effect of two faults, without evidence. What came last is mended first.
+func together(first, last Effect) Effect {
+	undo := func(ctx context.Context) (any, error) {
+		var evidence any
+		var errs []error
+		for _, eff := range []Effect{last, first} {
+			if eff.Undo == nil {
+				continue
+			}
+			seen, err := eff.Undo(ctx)
+			if seen != nil {
+				evidence = seen
+			}
+			errs = append(errs, err)
 		}
-		seen, err := eff.Undo(ctx)
-		if seen != nil {
-			evidence = seen
-		}
-		errs = append(errs, err)
+		return evidence, errors.Join(errs...)
 	}
-	return evidence, errors.Join(errs...)
+	return Effect{Nodes: slices.Concat(first.Nodes, last.Nodes), Undo: undo}
 }
 
 // reactions lists the faults that wait for a moment.

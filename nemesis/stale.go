@@ -40,10 +40,7 @@ func (stale) Inject(ctx context.Context, env *Env, step Step) (Effect, error) {
 	second := step
 	second.ID, second.Target = -2*step.ID-1, Leader
 	killed, err := kill{}.Inject(ctx, env, second)
-	both := Effect{
-		Nodes: append(away.Nodes[:len(away.Nodes):len(away.Nodes)], killed.Nodes...),
-		Undo:  func(ctx context.Context) (any, error) { return undoAll(ctx, killed, away) },
-	}
+	both := together(away, killed)
 	if err != nil {
 		return both, fmt.Errorf("kill the leader: %w", err)
 	}
