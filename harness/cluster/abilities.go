@@ -117,3 +117,10 @@ type Limiter interface {
 	// Limit replaces the limits; the zero Limits lift them.
 	Limit(ctx context.Context, l Limits) error
 }
+
+// Joiner starts a node anew, as another member than it was, or for the first time.
+type Joiner interface {
+	// Join kills the node's process if there is one, makes its disk empty, and starts it as cmd
+	// says. It returns when the process runs. From then on Start starts it that way too.
+	Join(ctx context.Context, cmd sut.Command) error
+}

@@ -21,6 +21,9 @@ type Spec struct {
 	Image string
 	// Nodes is how many, named n1, n2, …
 	Nodes int
+	// Spares is how many more are made ready but not started, named on from there. They are no
+	// members until a fault makes them: see [Joiner].
+	Spares int
 	// LogDir receives one file per node, <id>.log, written as the node writes, across restarts.
 	LogDir string
 	// Lines is told each whole line that a node writes, as soon as it is known; nil for nobody.
@@ -46,9 +49,9 @@ type Runtime interface {
 
 // Cluster is a system that is up. Its methods may be called concurrently.
 type Cluster interface {
-	// Nodes lists the members in order of their names. The slice is the caller's.
+	// Nodes lists the nodes that were started at first, in order. The slice is the caller's.
 	Nodes() []sut.Node
-	// Host is the hand on one node; nil for a node that there is not.
+	// Host is the hand on one node, a spare too; nil for a node that there is not.
 	Host(id sut.NodeID) Host
 	// Exits reports each end of a node's process. It is closed by Down. Its buffer is large enough
 	// for a run; a reader that falls behind loses no event but the oldest.
@@ -65,6 +68,14 @@ type DriverHost interface {
 	// Driver starts the client driver and returns its standard input and output. Closing the
 	// stream ends the driver.
 	Driver(ctx context.Context) (io.ReadWriteCloser, error)
+}
+
+// Reserve is a Cluster that can keep spare nodes ready. Up fails if a Spec asks for spares of a
+// runtime that can not.
+type Reserve interface {
+	// Spares lists the nodes that were not started, in order. The slice is the caller's. Their
+	// [Host]s are [Joiner]s, and Gone until they join.
+	Spares() []sut.Node
 }
 
 // Exit is the end of a node's process.

@@ -52,7 +52,7 @@ func Run(t *testing.T, cfg Config) {
 		// Abilities that a host may have.
 		{"CutData", testCutData}, {"CutClients", testCutClients}, {"Reset", testReset},
 		{"Shape", testShape}, {"Freeze", testFreeze}, {"Clocks", testClocks},
-		{"Limits", testLimits},
+		{"Limits", testLimits}, {"Join", testJoin},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, cfg) })
 	}

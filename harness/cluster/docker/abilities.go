@@ -178,7 +178,10 @@ func (p *pod) freeze(ctx context.Context, freeze bool) error {
 // setFrozen asks the engine how the container stands before and after, so that it works from any
 // state. One whose process is gone has nothing to freeze.
 func (p *pod) setFrozen(ctx context.Context, freeze bool) error {
-	id := p.container.GetContainerID()
+	id := p.containerID()
+	if id == "" {
+		return nil // it has no process either
+	}
 	info, err := p.c.engine.cli.ContainerInspect(ctx, id)
 	if err != nil {
 		return err

@@ -38,7 +38,8 @@ type dockerCluster struct {
 
 	network string
 	subnet  netip.Prefix
-	nodes   []sut.Node
+	nodes   []sut.Node // those that are started
+	spares  []sut.Node // those that are not
 	pods    map[sut.NodeID]*pod
 	names   map[netip.Addr]sut.NodeID
 	exits   *exitWatch
@@ -51,6 +52,7 @@ type dockerCluster struct {
 var (
 	_ cluster.Cluster    = (*dockerCluster)(nil)
 	_ cluster.DriverHost = (*dockerCluster)(nil)
+	_ cluster.Reserve    = (*dockerCluster)(nil)
 )
 
 func newCluster(r *Runtime, prov *testcontainers.DockerProvider, spec cluster.Spec) *dockerCluster {
@@ -77,11 +79,15 @@ func (c *dockerCluster) up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for i := range c.spec.Nodes {
+	for i := range c.spec.Nodes + c.spec.Spares {
 		n := sut.Node{ID: sut.NodeID(fmt.Sprintf("n%d", i+1)), Addr: hostOf(c.subnet, firstNode+i)}
-		c.nodes = append(c.nodes, n)
+		list := &c.nodes
+		if i >= c.spec.Nodes {
+			list = &c.spares
+		}
+		*list = append(*list, n)
 		c.names[n.Addr] = n.ID
-		c.pods[n.ID] = &pod{c: c, node: n}
+		c.pods[n.ID] = &pod{c: c, node: n, spare: i >= c.spec.Nodes}
 	}
 	if err := c.exits.start(ctx); err != nil {
 		return err
@@ -114,6 +120,9 @@ func (c *dockerCluster) up(ctx context.Context) error {
 // Nodes implements [cluster.Cluster].
 func (c *dockerCluster) Nodes() []sut.Node { return slices.Clone(c.nodes) }
 
+// Spares implements [cluster.Reserve].
+func (c *dockerCluster) Spares() []sut.Node { return slices.Clone(c.spares) }
+
 // Host implements [cluster.Cluster].
 func (c *dockerCluster) Host(id sut.NodeID) cluster.Host {
 	p, ok := c.pods[id]
@@ -130,8 +139,9 @@ func (c *dockerCluster) Exits() <-chan cluster.Exit { return c.exits.out }
 // node's container, <id>.inspect.json, and the last words of each agent, if there were any.
 func (c *dockerCluster) Collect(ctx context.Context, dir string) error {
 	var g errgroup.Group
-	errs := make([]error, len(c.nodes))
-	for i, n := range c.nodes {
+	all := slices.Concat(c.nodes, c.spares)
+	errs := make([]error, len(all))
+	for i, n := range all {
 		g.Go(func() error {
 			errs[i] = c.pods[n.ID].collect(ctx, dir)
 			return nil
@@ -146,8 +156,8 @@ func (p *pod) collect(ctx context.Context, dir string) error {
 	if p.logs != nil {
 		errs = append(errs, p.logs.drain(ctx))
 	}
-	if p.container != nil {
-		info, err := p.c.engine.cli.ContainerInspect(ctx, p.container.GetContainerID())
+	if id := p.containerID(); id != "" {
+		info, err := p.c.engine.cli.ContainerInspect(ctx, id)
 		if err == nil {
 			var text []byte
 			if text, err = json.MarshalIndent(info, "", "  "); err == nil {

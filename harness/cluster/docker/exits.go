@@ -122,7 +122,7 @@ func (p *pod) wasKilled() bool {
 func (p *pod) wasOOM(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	info, err := p.c.engine.cli.ContainerInspect(ctx, p.container.GetContainerID())
+	info, err := p.c.engine.cli.ContainerInspect(ctx, p.containerID())
 	return err == nil && !info.State.Running && info.State.OOMKilled
 }
 

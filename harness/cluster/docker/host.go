@@ -77,9 +77,13 @@ func (p *pod) killProcess(ctx context.Context) error {
 
 // settled waits until the engine has noticed that the process ended.
 func (p *pod) settled(ctx context.Context) error {
+	id := p.containerID()
+	if id == "" {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	ended, failed := p.c.engine.cli.ContainerWait(ctx, p.container.GetContainerID(),
+	ended, failed := p.c.engine.cli.ContainerWait(ctx, id,
 		container.WaitConditionNotRunning)
 	select {
 	case <-ended:
@@ -126,6 +130,9 @@ func (p *pod) start(ctx context.Context) error {
 	}
 	if n.State != wire.Gone {
 		return nil
+	}
+	if p.containerID() == "" {
+		return errNeverJoined
 	}
 	if err := p.settled(ctx); err != nil { // it may have ended by itself, just now
 		return err

@@ -36,7 +36,10 @@ func (p *pod) limit(ctx context.Context, l cluster.Limits) error {
 	if l.CPU < 0 || l.Memory < 0 || math.IsNaN(l.CPU) {
 		return fmt.Errorf("limits can not be negative")
 	}
-	id := p.container.GetContainerID()
+	id := p.containerID()
+	if id == "" {
+		return errNeverJoined
+	}
 	now, err := p.c.engine.cli.ContainerInspect(ctx, id)
 	if err != nil {
 		return err

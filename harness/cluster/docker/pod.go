@@ -21,19 +21,22 @@ import (
 
 // pod is one node: the agent's container, and the node's own that joins it.
 type pod struct {
-	c    *dockerCluster
-	node sut.Node
+	c     *dockerCluster
+	node  sut.Node
+	spare bool // it has no node's container until it joins
 
-	stream    *attachment // to the agent
-	agent     *wire.Client
-	container testcontainers.Container // the node's
-	logs      *follower
+	stream  *attachment // to the agent
+	agent   *wire.Client
+	agentID string
+	logs    *follower
 
 	process sync.Mutex // one change of the node's process at a time
 
-	mu     sync.Mutex // guards the next two, and is held while a kill is under way
-	kills  int        // ours, whose exits the engine has not yet told
-	frozen bool
+	// mu guards the next three, and is held while a kill is under way.
+	mu        sync.Mutex
+	container testcontainers.Container // the node's; nil if there is none
+	kills     int                      // ours, whose exits the engine has not yet told
+	frozen    bool
 
 	cutting sync.Mutex // guards cuts, and keeps changes of them in order
 	cuts    cuts
@@ -54,6 +57,10 @@ func (p *pod) up(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("create the agent: %w", err)
 	}
+	p.agentID = agent.GetContainerID()
+	if p.spare {
+		return p.startAgent(ctx, agent)
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		if err := p.startAgent(gctx, agent); err != nil {
@@ -62,7 +69,8 @@ func (p *pod) up(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error {
-		if err := p.createNode(gctx, agent.GetContainerID()); err != nil {
+		cmd := p.c.spec.System.Command(p.node, p.c.Nodes())
+		if err := p.createNode(gctx, cmd); err != nil {
 			return fmt.Errorf("create the container: %w", err)
 		}
 		return nil
@@ -70,14 +78,19 @@ func (p *pod) up(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if p.logs, err = newFollower(p.c.engine, p.container.GetContainerID(), p.c.spec.LogDir,
-		p.node.ID); err != nil {
+	if err := p.openLog(); err != nil {
 		return err
 	}
-	if lines := p.c.spec.Lines; lines != nil {
+	return p.startNode(ctx)
+}
+
+// openLog gets ready to follow what the node's container will write.
+func (p *pod) openLog() (err error) {
+	p.logs, err = newFollower(p.c.engine, p.containerID(), p.c.spec.LogDir, p.node.ID)
+	if lines := p.c.spec.Lines; err == nil && lines != nil {
 		p.logs.tell = func(line []byte) { lines(p.node.ID, line) }
 	}
-	return p.startNode(ctx)
+	return err
 }
 
 // createAgent makes the container that owns the pod's namespaces.
@@ -190,10 +203,9 @@ func (p *pod) startAgent(ctx context.Context, agent testcontainers.Container) er
 }
 
 // createNode makes the node's container, and before it the volume that outlives its process.
-func (p *pod) createNode(ctx context.Context, agentID string) error {
+func (p *pod) createNode(ctx context.Context, cmd sut.Command) error {
 	ctx, cancel := steady(ctx)
 	defer cancel()
-	cmd := p.c.spec.System.Command(p.node, p.c.Nodes())
 	var mounts []mount.Mount
 	if cmd.DataDir != "" {
 		_, err := p.c.engine.cli.VolumeCreate(ctx, volume.CreateOptions{
@@ -204,8 +216,7 @@ func (p *pod) createNode(ctx context.Context, agentID string) error {
 		mounts = append(mounts, mount.Mount{Type: mount.TypeVolume, Source: p.name(""),
 			Target: cmd.DataDir})
 	}
-	var err error
-	p.container, err = p.c.provider.CreateContainer(ctx, testcontainers.ContainerRequest{
+	ctr, err := p.c.provider.CreateContainer(ctx, testcontainers.ContainerRequest{
 		Image:  p.c.spec.Image,
 		Name:   p.name(""),
 		Cmd:    cmd.Args,
@@ -213,13 +224,16 @@ func (p *pod) createNode(ctx context.Context, agentID string) error {
 		Labels: p.labels("node"),
 		HostConfigModifier: func(h *container.HostConfig) {
 			restrict(h)
-			h.NetworkMode = container.NetworkMode("container:" + agentID)
-			h.PidMode = container.PidMode("container:" + agentID)
+			h.NetworkMode = container.NetworkMode("container:" + p.agentID)
+			h.PidMode = container.PidMode("container:" + p.agentID)
 			h.Mounts = mounts
 			h.Tmpfs = map[string]string{"/tmp": ""}
 			h.LogConfig = container.LogConfig{Type: "json-file"} // one that can be read back
 		},
 	})
+	if err == nil {
+		p.setContainer(ctr)
+	}
 	return err
 }
 
@@ -236,7 +250,7 @@ func start(ctx context.Context, ctr testcontainers.Container) error {
 // startNode starts the node's container and follows its output. The process has been executed when
 // it returns.
 func (p *pod) startNode(ctx context.Context) error {
-	if err := start(ctx, p.container); err != nil {
+	if err := start(ctx, p.nodeContainer()); err != nil {
 		return withLastWords(err, p.lastWords(ctx))
 	}
 	p.logs.follow()
@@ -255,7 +269,7 @@ func (p *pod) mustRun(ctx context.Context) error {
 	code := "with an unknown code"
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	info, err := p.c.engine.cli.ContainerInspect(ctx, p.container.GetContainerID())
+	info, err := p.c.engine.cli.ContainerInspect(ctx, p.containerID())
 	if err == nil {
 		code = fmt.Sprintf("with code %d", info.State.ExitCode)
 	}
@@ -266,7 +280,7 @@ func (p *pod) mustRun(ctx context.Context) error {
 
 // lastWords are the last lines that the node wrote.
 func (p *pod) lastWords(ctx context.Context) string {
-	lines, err := p.c.engine.lastLines(ctx, p.container.GetContainerID(), 10)
+	lines, err := p.c.engine.lastLines(ctx, p.containerID(), 10)
 	if err != nil {
 		return ""
 	}

@@ -84,8 +84,9 @@ func (r *Runtime) Up(ctx context.Context, spec cluster.Spec) (cluster.Cluster, e
 	if !runName.MatchString(spec.Run) {
 		return nil, fmt.Errorf("run %q: want letters, digits, '.', '_' and '-'", spec.Run)
 	}
-	if spec.Nodes < 1 || spec.Nodes > maxNodes {
-		return nil, fmt.Errorf("%d nodes: want 1 to %d", spec.Nodes, maxNodes)
+	if n := spec.Nodes + spec.Spares; spec.Nodes < 1 || spec.Spares < 0 || n > maxNodes {
+		return nil, fmt.Errorf("%d nodes and %d spares: want 1 to %d",
+			spec.Nodes, spec.Spares, maxNodes)
 	}
 	prov, err := r.testcontainers(ctx)
 	if err != nil {

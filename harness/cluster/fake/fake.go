@@ -61,14 +61,20 @@ func (*Store) Check(context.Context) error { return nil }
 func (s *Store) Up(_ context.Context, spec cluster.Spec) (cluster.Cluster, error) {
 	m := &memory{store: s, exits: make(chan cluster.Exit, 1024), term: 1, logDir: spec.LogDir,
 		lines: spec.Lines}
-	for i := range spec.Nodes {
+	for i := range spec.Nodes + spec.Spares {
 		id := sut.NodeID(fmt.Sprintf("n%d", i+1))
 		addr := netip.AddrFrom4([4]byte{127, 0, 0, byte(i + 1)})
-		m.nodes = append(m.nodes, &node{
-			memory: m, Node: sut.Node{ID: id, Addr: addr},
+		n := &node{
+			memory: m, Node: sut.Node{ID: id, Addr: addr}, member: true,
 			state: cluster.Running, cut: map[sut.NodeID]bool{}, muted: map[sut.NodeID]bool{},
 			dropped: map[sut.NodeID]uint64{}, data: map[string]string{},
-		})
+		}
+		m.nodes = append(m.nodes, n)
+		if i >= spec.Nodes {
+			n.member, n.state = false, cluster.Gone
+			m.spares = append(m.spares, n.Node)
+			continue
+		}
 		m.log(id, "started")
 	}
 	s.mu.Lock()
@@ -89,6 +95,7 @@ func (s *Store) Up(_ context.Context, spec cluster.Spec) (cluster.Cluster, error
 type memory struct {
 	store  *Store
 	nodes  []*node
+	spares []sut.Node // those of the nodes that were not started at first
 	exits  chan cluster.Exit
 	down   bool
 	logDir string
@@ -102,6 +109,7 @@ type memory struct {
 type node struct {
 	*memory
 	sut.Node
+	member  bool
 	state   cluster.State
 	resumed chan struct{} // closed when it is stopped no more; nil if it is not stopped
 	cut     map[sut.NodeID]bool
@@ -120,7 +128,7 @@ type node struct {
 // Nodes implements [cluster.Cluster].
 func (m *memory) Nodes() []sut.Node {
 	var all []sut.Node
-	for _, n := range m.nodes {
+	for _, n := range m.nodes[:len(m.nodes)-len(m.spares)] {
 		all = append(all, n.Node)
 	}
 	return all
@@ -188,13 +196,16 @@ func talks(a, b *node) bool {
 
 // quorum says whether a majority can talk to n.
 func (m *memory) quorum(n *node) bool {
-	with := 0
+	with, of := 0, 0 // of the members
 	for _, o := range m.nodes {
-		if talks(n, o) {
-			with++
+		if o.member {
+			of++
+			if talks(n, o) {
+				with++
+			}
 		}
 	}
-	return with > len(m.nodes)/2
+	return n.member && with > of/2
 }
 
 // elect lets everything take effect that follows from a change: a leader without a majority is no
@@ -212,9 +223,7 @@ func (m *memory) elect() {
 			}
 		}
 		if m.leader != nil && m.leader != old {
-			m.term++
-			m.log(m.leader.ID, fmt.Sprintf(`{"ev":"vote_granted","term":%d}`, m.term))
-			m.log(m.leader.ID, fmt.Sprintf(`{"ev":"become_leader","term":%d}`, m.term))
+			m.lead(m.leader)
 		}
 	}
 	for _, n := range m.nodes {
@@ -226,6 +235,14 @@ func (m *memory) elect() {
 		}
 	}
 	m.replicate()
+}
+
+// lead makes n the leader of the next term.
+func (m *memory) lead(n *node) {
+	m.leader = n
+	m.term++
+	m.log(n.ID, fmt.Sprintf(`{"ev":"vote_granted","term":%d}`, m.term))
+	m.log(n.ID, fmt.Sprintf(`{"ev":"become_leader","term":%d}`, m.term))
 }
 
 // replicate brings everyone whom the leader can talk to up to date.
