@@ -61,6 +61,11 @@ type run struct {
 
 func (r *run) now() time.Duration { return time.Since(r.began) }
 
+func (r *run) leaderless() bool {
+	s, ok := r.Spec.System.(sut.Leaderless)
+	return ok && s.Leaderless()
+}
+
 // tearDown takes the cluster down beside whatever else goes on.
 func (r *run) tearDown(ctx context.Context) <-chan error {
 	done := make(chan error, 1)
@@ -118,7 +123,7 @@ func (r *run) boot(ctx context.Context, w *watcher) error {
 			}
 		default:
 		}
-		agree, _ := settled(all, len(w.nodes))
+		agree, _ := settled(all, len(w.nodes), r.leaderless())
 		return agree
 	})
 	switch {
@@ -169,7 +174,7 @@ func (r *run) notReady(all map[sut.NodeID]sut.Status) error {
 				Node: n.ID, Tail: r.tail(n.ID),
 				Text: fmt.Sprintf("node %s did not answer within %v", n.ID, r.BootLimit),
 			}
-		case st.Leader == "":
+		case st.Leader == "" && !r.leaderless():
 			return &BootError{
 				Node: n.ID, Tail: r.tail(n.ID),
 				Text: fmt.Sprintf("node %s knew no leader after %v", n.ID, r.BootLimit),
@@ -254,7 +259,7 @@ func (r *run) finalStatus(ctx context.Context, in *interpreter, w *watcher) erro
 	ctx, cancel := context.WithTimeout(ctx, quietLimit)
 	defer cancel()
 	all, _ := w.await(ctx, func(all map[sut.NodeID]sut.Status) bool {
-		_, quiescent := settled(all, len(w.nodes))
+		_, quiescent := settled(all, len(w.nodes), r.leaderless())
 		return quiescent
 	})
 	for _, n := range w.nodes {

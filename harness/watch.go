@@ -137,9 +137,11 @@ func (w *watcher) seen() (sut.NodeID, uint64) {
 	return id, term
 }
 
-// settled says whether every node serves and they agree on who leads; quiescent, whether they have
-// also applied the same, all that is committed.
-func settled(all map[sut.NodeID]sut.Status, n int) (agree, quiescent bool) {
+// settled says whether every node serves and they agree on who leads, if they tell; quiescent,
+// whether they have also applied the same, all that is committed.
+func settled(
+	all map[sut.NodeID]sut.Status, n int, leaderless bool,
+) (agree, quiescent bool) {
 	if len(all) < n {
 		return false, false
 	}
@@ -149,7 +151,8 @@ func settled(all map[sut.NodeID]sut.Status, n int) (agree, quiescent bool) {
 		if first == nil {
 			first = &st
 		}
-		agree = agree && st.Leader != "" && st.Leader == first.Leader && st.Term == first.Term
+		agree = agree && st.Leader == first.Leader && st.Term == first.Term &&
+			(st.Leader != "" || leaderless)
 		quiescent = quiescent && st.Applied == first.Applied && st.Applied == st.Commit
 	}
 	return agree, agree && quiescent

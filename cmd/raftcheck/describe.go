@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -62,7 +64,12 @@ func repeat(cfg config.Config) string {
 	add(cfg.System != def.System, "--system", cfg.System)
 	add(cfg.Workload != def.Workload, "--workload", cfg.Workload)
 	add(cfg.Runtime != def.Runtime, "--runtime", cfg.Runtime)
+	for _, name := range slices.Sorted(maps.Keys(cfg.SystemOptions)) {
+		add(true, "--system-option", shellWord(name+"="+cfg.SystemOptions[name]))
+	}
 	add(cfg.Image != "", "--image", cfg.Image)
+	add(cfg.Binary != "", "--binary", cfg.Binary)
+	add(cfg.Dockerfile != "", "--dockerfile", cfg.Dockerfile)
 	faults := strings.Join(cfg.Faults, ",")
 	add(cfg.Plan == "" && faults != strings.Join(def.Faults, ","), "--faults", faults)
 	add(cfg.Plan != "", "--plan", cfg.Plan)
@@ -72,6 +79,14 @@ func repeat(cfg config.Config) string {
 	add(cfg.FaultInterval != def.FaultInterval, "--fault-interval", cfg.FaultInterval)
 	add(cfg.FaultDuration != def.FaultDuration, "--fault-duration", cfg.FaultDuration)
 	return strings.Join(words, " ")
+}
+
+// shellWord is s as a shell takes it for one word.
+func shellWord(s string) string {
+	if !strings.ContainsAny(s, " \t\n'\"\\$`&|;<>()*?[]#~!{}") {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // colour says whether w takes colours.

@@ -25,8 +25,8 @@ func driverCmd() *cobra.Command {
 }
 
 // lookup finds what the harness names.
-func lookup(system, workload string) (sut.System, driver.Do, error) {
-	s, err := systemNamed(system)
+func lookup(system sut.Ref, workload string) (sut.System, driver.Do, error) {
+	s, err := openSystem(system)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -22,7 +22,7 @@ type item struct {
 func items() []item {
 	var all []item
 	for _, s := range systems() {
-		all = append(all, item{"system", s.System.Name(), "", s.doc})
+		all = append(all, item{"system", s.name, "", s.doc})
 	}
 	for _, w := range workloads.All() {
 		all = append(all, item{"workload", w.Name(), "", w.Doc()})

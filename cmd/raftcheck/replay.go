@@ -21,6 +21,7 @@ func replayCmd() *cobra.Command {
 	var (
 		n        int
 		image    string
+		binary   string
 		how      string
 		storeDir = config.Default().Store
 	)
@@ -52,14 +53,21 @@ func replayCmd() *cobra.Command {
 			if err != nil {
 				return exit{exitUsage, err}
 			}
+			if binary != "" {
+				r.cfg.Image, r.cfg.Binary, r.cfg.Dockerfile = "", binary, ""
+			}
+			if image != "" && binary != "" {
+				return usage("leave one of them out", "--image and --binary contradict each other")
+			}
 			if image != "" {
-				r.cfg.Image = image
+				r.cfg.Image, r.cfg.Binary, r.cfg.Dockerfile = image, "", ""
 			}
 			return r.run(cmd, n)
 		},
 	}
 	cmd.Flags().IntVarP(&n, "runs", "n", 20, "how many times")
 	cmd.Flags().StringVar(&image, "image", "", "another build (default: that of the run)")
+	cmd.Flags().StringVar(&binary, "binary", "", "another build, a static Linux executable")
 	cmd.Flags().StringVar(&storeDir, "store", storeDir, "directory of all runs")
 	cmd.Flags().StringVar(&how, "fake", "", "how the fake runtime's store behaves")
 	_ = cmd.Flags().MarkHidden("fake") // it exists

@@ -44,15 +44,49 @@ func (t *tested) images(
 		return err
 	})
 	if t.image == "" {
-		builder, ok := t.system.(sut.Builder)
-		if !ok {
-			return "", usage("--image NAME", "the system %s can not be built here", t.system.Name())
+		make, err := t.nodeImage(live)
+		if err != nil {
+			return "", err
 		}
-		live.say("building the node from the checkout")
 		g.Go(func() (err error) {
-			t.image, err = ensureNodeImage(ctx, engine, builder.MainPackage(), "")
+			t.image, err = make(ctx, engine)
 			return err
 		})
 	}
 	return tools, g.Wait()
+}
+
+// maker makes sure of an image, and names it.
+type maker func(context.Context, *docker.Engine) (string, error)
+
+// nodeImage says how the image of the nodes is had, if none is named: from what the configuration
+// or the system itself says, or from the checkout.
+func (t *tested) nodeImage(live *live) (maker, error) {
+	src := sut.Source{Image: t.cfg.Image, Binary: t.cfg.Binary, Dockerfile: t.cfg.Dockerfile}
+	if sourced, ok := t.system.(sut.Sourced); ok && src == (sut.Source{}) {
+		src = sourced.Source()
+	}
+	switch {
+	case src.Image != "":
+		return func(context.Context, *docker.Engine) (string, error) { return src.Image, nil }, nil
+	case src.Binary != "":
+		return func(ctx context.Context, e *docker.Engine) (string, error) {
+			return e.BuildNodeImage(ctx, src.Binary)
+		}, nil
+	case src.Dockerfile != "":
+		live.say("building the node by %s", src.Dockerfile)
+		return func(ctx context.Context, e *docker.Engine) (string, error) {
+			return e.BuildDockerfile(ctx, src.Dockerfile)
+		}, nil
+	}
+	builder, ok := t.system.(sut.Builder)
+	if !ok {
+		return nil, usage("--binary FILE, --image NAME or --dockerfile FILE; examples/build.sh "+
+			"builds some real systems", "nothing says what a node of the system %s is",
+			t.system.Name())
+	}
+	live.say("building the node from the checkout")
+	return func(ctx context.Context, e *docker.Engine) (string, error) {
+		return ensureNodeImage(ctx, e, builder.MainPackage(), "")
+	}, nil
 }

@@ -70,8 +70,15 @@ func testCmd() *cobra.Command {
 		"from the beginning of one fault to that of the next")
 	f.DurationVar(&cfg.FaultDuration, "fault-duration", cfg.FaultDuration,
 		"how long a fault stays, give or take a quarter")
-	f.StringVar(&cfg.Image, "image", "", "node image (default: built from the checkout)")
-	f.StringVar(&cfg.System, "system", cfg.System, "system under test; see raftcheck list")
+	f.StringVar(&cfg.System, "system", cfg.System,
+		"system under test: a name that raftcheck list shows, or a file that says what it is (YAML)")
+	f.StringToStringVar(&cfg.SystemOptions, "system-option", nil,
+		"an option of the system, NAME=VALUE; may be given more than once")
+	f.StringVar(&cfg.Image, "image", "", "node image (default: what the system says, or built from "+
+		"the checkout)")
+	f.StringVar(&cfg.Binary, "binary", "", "make the node image of this static Linux executable")
+	f.StringVar(&cfg.Dockerfile, "dockerfile", "", "make the node image by this Dockerfile; what "+
+		"lies beside it is its context")
 	f.StringVar(&cfg.Store, "store", cfg.Store, "directory of all runs")
 	f.StringVar(&cfg.Runtime, "runtime", cfg.Runtime, "where nodes run; see raftcheck list")
 	f.BoolVar(&cfg.Keep, "keep", false, "leave the cluster up; raftcheck cleanup --all removes it")
@@ -191,6 +198,7 @@ func (t *tested) openLog() (*slog.Logger, error) {
 
 // save writes down what is about to be done.
 func (t *tested) save() error {
+	t.cfg.SystemSpec = t.ref.Spec // the file may be another tomorrow
 	if err := t.run.WriteJSON("config.json", t.cfg); err != nil {
 		return err
 	}
@@ -252,7 +260,7 @@ func (t *tested) test(logs string, live *live) *harness.Test {
 		},
 		Operations: generator.Unless(
 			func() bool { return t.flags.failFast && t.watched.found != nil },
-			operations(cfg, t.workload)),
+			operations(cfg, t.workload, t.system)),
 		Final:     t.workload.Final(),
 		TimeLimit: cfg.TimeLimit, Concurrency: t.parts.clients,
 		BootLimit: cfg.BootLimit, RecoverLimit: cfg.RecoveryLimit,

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/raftcheck/raftcheck/harness"
@@ -22,34 +21,12 @@ import (
 	"github.com/raftcheck/raftcheck/harness/history"
 	"github.com/raftcheck/raftcheck/harness/store"
 	"github.com/raftcheck/raftcheck/harness/sut"
-	"github.com/raftcheck/raftcheck/harness/sut/raftkv"
 	"github.com/raftcheck/raftcheck/linearizability"
 	"github.com/raftcheck/raftcheck/nemesis"
 	"github.com/raftcheck/raftcheck/workloads"
 )
 
 // This file is where the rooms meet: names become things, and things are handed to each other.
-
-// system is a system under test and what is said of it in a list.
-type system struct {
-	sut.System
-	doc string
-}
-
-func systems() []system {
-	return []system{{raftkv.System{}, "raftnode, the store of this project"}}
-}
-
-func systemNamed(name string) (sut.System, error) {
-	var names []string
-	for _, s := range systems() {
-		if s.Name() == name {
-			return s.System, nil
-		}
-		names = append(names, s.Name())
-	}
-	return nil, fmt.Errorf("unknown system %q: there is %s", name, strings.Join(names, ", "))
-}
 
 type runtimeName struct{ name, doc string }
 
@@ -62,6 +39,7 @@ func runtimeNames() []runtimeName {
 
 // parts are the things that a configuration names.
 type parts struct {
+	ref      sut.Ref
 	system   sut.System
 	workload workloads.Workload
 	runtime  cluster.Runtime
@@ -92,8 +70,8 @@ func assemble(cfg config.Config, behaviour fake.Behaviour) (p parts, err error) 
 		return p, hinted{fmt.Errorf("unknown runtime %q: there is docker, fake", cfg.Runtime),
 			"raftcheck list"}
 	}
-	if p.system, err = systemNamed(cfg.System); err != nil {
-		return p, hinted{err, "raftcheck list"}
+	if p.ref, p.system, err = chooseSystem(cfg); err != nil {
+		return p, err
 	}
 	return p, nil // the runtime needs an engine, see openRuntime
 }
@@ -131,10 +109,14 @@ func readPlan(cfg config.Config) ([]nemesis.Fault, nemesis.Schedule, error) {
 	return faults, s, nil
 }
 
-// operations makes what clients do in a run.
-func operations(cfg config.Config, w workloads.Workload) generator.Generator {
-	return generator.Stagger(cfg.Rate, source(cfg.Seed, "pace"),
-		w.Operations(source(cfg.Seed, "operations")))
+// operations makes what clients do in a run: what the workload wants, but for what the system can
+// not do.
+func operations(cfg config.Config, w workloads.Workload, s sut.System) generator.Generator {
+	ops := w.Operations(source(cfg.Seed, "operations"))
+	if limited, ok := s.(sut.Limited); ok {
+		ops = generator.Without(func(op history.Op) bool { return limited.Lacks(op.F) }, ops)
+	}
+	return generator.Stagger(cfg.Rate, source(cfg.Seed, "pace"), ops)
 }
 
 // source is the run's source of chance for one purpose: drawing more for one does not change what
@@ -151,6 +133,7 @@ func source(seed uint64, purpose string) *rand.Rand {
 func header(
 	cfg config.Config, p parts, run *store.Run, image string, nodes []sut.Node,
 ) (history.Header, error) {
+	cfg.SystemSpec = p.ref.Spec
 	raw, err := json.Marshal(cfg)
 	if err != nil {
 		return history.Header{}, fmt.Errorf("save the configuration: %w", err)
@@ -158,14 +141,15 @@ func header(
 	h := history.Header{
 		Run: run.ID(), Raftcheck: version(), Started: time.Now().UTC(),
 		Workload: p.workload.Name(), Model: p.workload.Model(), System: p.system.Name(),
-		Seed: cfg.Seed, Functions: p.workload.Functions(), Config: raw,
+		Seed: cfg.Seed, Functions: functions(p.workload, p.system), Config: raw,
 		RecoveryLimit: cfg.RecoveryLimit, AvailabilityLimit: cfg.AvailabilityLimit,
 		Restart: p.schedule.Uses("kill"),
 	}
 	for _, f := range p.faults {
 		h.Faults = append(h.Faults, f.Name())
 	}
-	if timing, ok := p.system.(sut.Timing); ok {
+	leaderless, _ := p.system.(sut.Leaderless)
+	if timing, ok := p.system.(sut.Timing); ok && (leaderless == nil || !leaderless.Leaderless()) {
 		h.LeaderChange = p.schedule.DeposesLeader(timing.ElectionTimeout())
 	}
 	h.Images = map[string]string{}
@@ -176,6 +160,15 @@ func header(
 		}
 	}
 	return h, nil
+}
+
+// functions are those of the workload that the system has.
+func functions(w workloads.Workload, s sut.System) []string {
+	limited, ok := s.(sut.Limited)
+	if !ok {
+		return w.Functions()
+	}
+	return slices.DeleteFunc(slices.Clone(w.Functions()), limited.Lacks)
 }
 
 // clients makes the clients of a cluster: inside its network if it has one, here if not.
@@ -191,7 +184,7 @@ func clients(
 		return nil, err
 	}
 	return driver.NewRemote(ctx, stream, driver.Config{
-		System: p.system.Name(), Workload: p.workload.Name(), Nodes: c.Nodes(),
+		System: p.ref, Workload: p.workload.Name(), Nodes: c.Nodes(),
 		Timeout: cfg.OpTimeout, Now: now,
 	})
 }

@@ -20,8 +20,16 @@ type Config struct {
 	System   string `json:"system"`
 	Workload string `json:"workload"`
 	Runtime  string `json:"runtime"`
-	// Image is the node image. Empty means to build it from the checkout.
-	Image string `json:"image,omitempty"`
+	// SystemOptions are options of the system, by name. SystemSpec is the text of the file that
+	// System names, if it names one; it is filled in when the run begins.
+	SystemOptions map[string]string `json:"system_options,omitempty"`
+	SystemSpec    string            `json:"system_spec,omitempty"`
+	// Image is the node image, by reference; Binary the path of a static executable, and
+	// Dockerfile that of a Dockerfile, to make one from. At most one of them is given. None means
+	// what the system says, or to build it from the checkout.
+	Image      string `json:"image,omitempty"`
+	Binary     string `json:"binary,omitempty"`
+	Dockerfile string `json:"dockerfile,omitempty"`
 	// Faults are names and families of faults, or "standard", "all" or "none".
 	Faults []string `json:"faults"`
 	// Plan is a file with a fault plan; empty means to draw one. What it says stands in for Faults.
@@ -115,6 +123,13 @@ func (c Config) Validate() error {
 	wrong(c.BootLimit <= 0, "boot limit %v: want more than nothing", c.BootLimit)
 	wrong(c.RecoveryLimit <= 0, "recovery limit %v: want more than nothing", c.RecoveryLimit)
 	wrong(c.CheckLimit <= 0, "check limit %v: want more than nothing", c.CheckLimit)
+	given := 0
+	for _, s := range []string{c.Image, c.Binary, c.Dockerfile} {
+		if s != "" {
+			given++
+		}
+	}
+	wrong(given > 1, "image, binary and dockerfile contradict each other: want one of them")
 	wrong(c.Store == "", "store: want a directory")
 	return errors.Join(errs...)
 }

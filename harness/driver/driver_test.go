@@ -55,9 +55,9 @@ func nodes() []sut.Node {
 	return all
 }
 
-func lookup(system, _ string) (sut.System, Do, error) {
-	if system != "echo" {
-		return nil, nil, errors.New("unknown system " + system)
+func lookup(system sut.Ref, _ string) (sut.System, Do, error) {
+	if system.Name != "echo" {
+		return nil, nil, errors.New("unknown system " + system.Name)
 	}
 	return echo{}, do, nil
 }
@@ -93,7 +93,7 @@ func remote(t *testing.T, timeout time.Duration) (*Remote, func() time.Duration)
 	base := time.Now()
 	now := func() time.Duration { return time.Since(base) }
 	r, err := NewRemote(t.Context(), connect(t), Config{
-		System: "echo", Workload: "any", Nodes: nodes(), Timeout: timeout, Now: now,
+		System: sut.Ref{Name: "echo"}, Workload: "any", Nodes: nodes(), Timeout: timeout, Now: now,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +162,7 @@ func TestWhatWasUnderWayWhenTheDriverDiedIsIndeterminate(t *testing.T) {
 
 func TestAnUnknownSystemIsToldAtOnce(t *testing.T) {
 	_, err := NewRemote(t.Context(), connect(t), Config{
-		System: "nope", Timeout: time.Second, Now: func() time.Duration { return 0 },
+		System: sut.Ref{Name: "nope"}, Timeout: time.Second, Now: func() time.Duration { return 0 },
 	})
 	if err == nil || !strings.Contains(err.Error(), "unknown system nope") {
 		t.Errorf("got %v", err)

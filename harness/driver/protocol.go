@@ -9,12 +9,12 @@ import (
 
 // protocolVersion is said by both sides first; they come from the same binary, so that a mismatch
 // means a wrong image.
-const protocolVersion = 1
+const protocolVersion = 2
 
 // hello is the first line to the driver.
 type hello struct {
 	Version  int           `json:"raftcheck_driver"`
-	System   string        `json:"system"`
+	System   sut.Ref       `json:"system"`
 	Workload string        `json:"workload"`
 	Nodes    []sut.Node    `json:"nodes"`
 	Timeout  time.Duration `json:"timeout_ns"`

@@ -39,8 +39,9 @@ type Remote struct {
 
 // Config says what a Remote asks of its driver.
 type Config struct {
-	System, Workload string
-	Nodes            []sut.Node
+	System   sut.Ref
+	Workload string
+	Nodes    []sut.Node
 	// Timeout is what each operation may take.
 	Timeout time.Duration
 	// Now is the clock of the run.

@@ -14,7 +14,7 @@ import (
 )
 
 // Lookup finds the system and the client of the workload that the harness names.
-type Lookup func(system, workload string) (sut.System, Do, error)
+type Lookup func(system sut.Ref, workload string) (sut.System, Do, error)
 
 // Serve is the driver: it reads requests from in and writes replies to out until in ends or ctx is
 // done. Requests are carried out concurrently.

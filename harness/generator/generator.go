@@ -106,6 +106,23 @@ func (u *unless) Next(now time.Duration, worker int) (history.Op, State) {
 	return u.Generator.Next(now, worker)
 }
 
+type without struct {
+	Generator
+	skip func(history.Op) bool
+}
+
+// Without leaves out the operations of g that skip names; g must offer others, too.
+func Without(skip func(history.Op) bool, g Generator) Generator { return &without{g, skip} }
+
+func (w *without) Next(now time.Duration, worker int) (history.Op, State) {
+	for {
+		op, st := w.Generator.Next(now, worker)
+		if st != Ready || !w.skip(op) {
+			return op, st
+		}
+	}
+}
+
 type stagger struct {
 	Generator
 	rng      *rand.Rand

@@ -2,6 +2,8 @@ package generator
 
 import (
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -106,5 +108,24 @@ func TestEachUntilOkTriesAgainWhatFailedAndOnlyThat(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"a", "b", "a"}, keys); diff != "" {
 		t.Errorf("keys read (-want +got):\n%s", diff)
+	}
+}
+
+func TestWithoutLeavesOutWhatIsNamedAndNothingElse(t *testing.T) {
+	n := 0
+	g := Without(func(op history.Op) bool { return op.F == "odd" }, Limit(6, Func(func() history.Op {
+		n++
+		return history.Op{F: []string{"even", "odd"}[n%2], Key: strconv.Itoa(n)}
+	})))
+	var got []string
+	for {
+		op, st := g.Next(0, 0)
+		if st != Ready {
+			break
+		}
+		got = append(got, op.Key)
+	}
+	if want := []string{"2", "4", "6"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -23,8 +23,13 @@ type Command struct {
 	// Args follow the entry point of the image. Env is added to that of the image.
 	Args []string
 	Env  map[string]string
+	// Entrypoint replaces that of the image; empty leaves it.
+	Entrypoint []string
 	// DataDir is where a volume is mounted that survives kill and restart.
 	DataDir string
+	// WorkDir is where the process starts; empty leaves what the image says. A system that writes
+	// its data to where it starts has WorkDir within DataDir.
+	WorkDir string
 }
 
 // System is a store that can be put to the test. Its methods may be called concurrently.
@@ -46,11 +51,41 @@ type Builder interface {
 	MainPackage() string
 }
 
+// Source says what a node's image is made of: at most one of an image by reference, a static
+// executable, and a Dockerfile.
+type Source struct{ Image, Binary, Dockerfile string }
+
+// Sourced is a System that says itself what its nodes are.
+type Sourced interface{ Source() Source }
+
 // Timing is a System that knows how long its elections take; faults are shaped by it.
 type Timing interface {
 	// ElectionTimeout is how long, at the most, a healthy majority takes to notice that its leader
 	// is gone.
 	ElectionTimeout() time.Duration
+}
+
+// Leaderless is a System whose nodes do not say who leads. Then a node whose Status answers is
+// ready; no fault can aim at the leader, and no change of the leader can be seen.
+type Leaderless interface {
+	// Leaderless says whether it is so.
+	Leaderless() bool
+}
+
+// Limited is a System that can not do all that a workload asks for.
+type Limited interface {
+	// Lacks says whether the function of a workload, "cas" say, is one that it has not.
+	Lacks(function string) bool
+}
+
+// Ref names a system so that it can be opened elsewhere: what --system and --system-option say.
+type Ref struct {
+	// Name is that of a built-in system, or the path of the file that Spec was read from.
+	Name string `json:"name"`
+	// Options are those of the system, by name.
+	Options map[string]string `json:"options,omitempty"`
+	// Spec is the text of the file; empty for a built-in system.
+	Spec string `json:"spec,omitempty"`
 }
 
 // Status is what a node says of itself. Empty and zero mean that it did not say.

@@ -217,11 +217,17 @@ func (p *pod) createNode(ctx context.Context, cmd sut.Command) error {
 			Target: cmd.DataDir})
 	}
 	ctr, err := p.c.provider.CreateContainer(ctx, testcontainers.ContainerRequest{
-		Image:  p.c.spec.Image,
-		Name:   p.name(""),
-		Cmd:    cmd.Args,
-		Env:    cmd.Env,
-		Labels: p.labels("node"),
+		Image:      p.c.spec.Image,
+		Name:       p.name(""),
+		Cmd:        cmd.Args,
+		Env:        cmd.Env,
+		Labels:     p.labels("node"),
+		Entrypoint: cmd.Entrypoint,
+		ConfigModifier: func(cfg *container.Config) {
+			if cmd.WorkDir != "" {
+				cfg.WorkingDir = cmd.WorkDir
+			}
+		},
 		HostConfigModifier: func(h *container.HostConfig) {
 			restrict(h)
 			h.NetworkMode = container.NetworkMode("container:" + p.agentID)

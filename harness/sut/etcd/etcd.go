@@ -1,0 +1,155 @@
+// Package etcd is the adapter of etcd, 3.5 and later, over the JSON gateway that every etcd serves
+// beside gRPC. It pins a node and never retries, which etcd's own client does not promise.
+package etcd
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/raftcheck/raftcheck/harness/sut"
+	"github.com/raftcheck/raftcheck/harness/sut/web"
+)
+
+// Name is what --system takes.
+const Name = "etcd"
+
+const (
+	clientPort = 2379
+	peerPort   = 2380
+	volume     = "/data"
+	// dataDir is within the volume, so that etcd makes it with the permissions that it wants.
+	dataDir = volume + "/etcd"
+	// Heartbeat and election are what the documentation advises for a network as quick as a
+	// bridge, in milliseconds: ten round trips at the least.
+	heartbeatMS = "50"
+	electionMS  = "500"
+)
+
+// Options says, for people, which options [New] takes.
+const Options = "reads=linearizable|serializable, guard=PREFIX (a write only happens in a " +
+	"transaction that compares all keys with that prefix), args=FLAGS (further flags of etcd)"
+
+// System is etcd. Its zero value has no options.
+type System struct {
+	serializable bool
+	guard        string
+	args         []string
+
+	mu      sync.Mutex            // guards what follows
+	names   map[number]sut.NodeID // by member id, as it stands in answers
+	applied map[sut.NodeID]uint64 // by node, when it was last asked
+}
+
+// New makes the system with options, see [Options].
+func New(options map[string]string) (*System, error) {
+	s := &System{}
+	for name, value := range options {
+		switch name {
+		case "reads":
+			if value != "linearizable" && value != "serializable" {
+				return nil, fmt.Errorf("option reads=%s of etcd: want linearizable or serializable", value)
+			}
+			s.serializable = value == "serializable"
+		case "guard":
+			if value == "" {
+				return nil, fmt.Errorf("option guard of etcd: want a prefix of keys")
+			}
+			s.guard = value
+		case "args":
+			s.args = strings.Fields(value)
+		default:
+			return nil, fmt.Errorf("etcd has no option %q; it has %s", name, Options)
+		}
+	}
+	return s, nil
+}
+
+// Name implements [sut.System].
+func (s *System) Name() string { return Name }
+
+// ElectionTimeout implements [sut.Timing]: etcd draws between one and two of its timeouts.
+func (s *System) ElectionTimeout() time.Duration { return time.Second }
+
+// Command implements [sut.System].
+func (s *System) Command(self sut.Node, all []sut.Node) sut.Command {
+	peers := make([]string, len(all))
+	for i, n := range all {
+		peers[i] = string(n.ID) + "=" + peerURL(n)
+	}
+	client := "http://" + netip.AddrPortFrom(self.Addr, clientPort).String()
+	args := []string{
+		"--name", string(self.ID), "--data-dir", dataDir, "--logger", "zap", "--log-level", "warn",
+		"--listen-peer-urls", peerURL(self), "--initial-advertise-peer-urls", peerURL(self),
+		"--listen-client-urls", client, "--advertise-client-urls", client,
+		"--initial-cluster", strings.Join(peers, ","), "--initial-cluster-token", "raftcheck",
+		"--initial-cluster-state", "new",
+		"--heartbeat-interval", heartbeatMS, "--election-timeout", electionMS,
+	}
+	return sut.Command{Args: append(args, s.args...), DataDir: volume}
+}
+
+func peerURL(n sut.Node) string {
+	return "http://" + netip.AddrPortFrom(n.Addr, peerPort).String()
+}
+
+// Dial implements [sut.System]. It connects with the first request.
+func (s *System) Dial(_ context.Context, n sut.Node) (sut.Conn, error) { return s.conn(n), nil }
+
+func (s *System) conn(n sut.Node) *Conn {
+	return &Conn{
+		web: web.New(netip.AddrPortFrom(n.Addr, clientPort)), serializable: s.serializable,
+		guard: s.guard,
+	}
+}
+
+// Conn is a client of one node.
+type Conn struct {
+	web          *web.Client
+	serializable bool
+	guard        string
+}
+
+// Close implements [sut.Conn].
+func (c *Conn) Close() error { return c.web.Close() }
+
+// call asks for a method of etcd's API and reads its answer.
+func (c *Conn) call(ctx context.Context, path string, body, answer any) error {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return sut.Failed(fmt.Errorf("%s: %w", path, err))
+	}
+	status, got, err := c.web.Do(ctx, web.Request{
+		Method: "POST", Path: "/v3/" + path, Type: "application/json", Body: raw,
+	})
+	if err != nil {
+		return err
+	}
+	if status != 200 {
+		return refused(status, got)
+	}
+	if err := json.Unmarshal(got, answer); err != nil {
+		return fmt.Errorf("answer %.100q: %w", got, err)
+	}
+	return nil
+}
+
+// number is a 64-bit integer. The gateway writes it as a string, and zero not at all; members among
+// themselves write it as a number.
+type number uint64
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (n *number) UnmarshalJSON(raw []byte) error {
+	v, err := strconv.ParseUint(strings.Trim(string(raw), `"`), 10, 64)
+	*n = number(v)
+	return err
+}
+
+// text is a key or a value as the gateway wants it.
+func text(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }

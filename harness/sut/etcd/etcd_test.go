@@ -1,0 +1,233 @@
+package etcd
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/raftcheck/raftcheck/harness/sut"
+	"github.com/raftcheck/raftcheck/harness/sut/web"
+)
+
+// gateway is an etcd that answers each path with what the map holds, and remembers what it was
+// asked.
+type gateway struct {
+	status  int
+	answers map[string]string
+	asked   map[string]map[string]any
+}
+
+func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var body map[string]any
+	_ = json.NewDecoder(r.Body).Decode(&body)
+	path := strings.TrimPrefix(r.URL.Path, "/v3/")
+	g.asked[path] = body
+	answer, ok := g.answers[path]
+	switch {
+	case !ok:
+		w.WriteHeader(http.StatusNotFound)
+		answer = `{"code":5, "message":"Not Found"}`
+	case g.status != 0:
+		w.WriteHeader(g.status)
+	}
+	_, _ = w.Write([]byte(answer))
+}
+
+// serve connects a client of s with an etcd that gives answers, by path.
+func serve(t *testing.T, s *System, status int, answers map[string]string) (*Conn, *gateway) {
+	t.Helper()
+	g := &gateway{status, answers, map[string]map[string]any{}}
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	c := s.conn(sut.Node{ID: "n1", Addr: netip.MustParseAddr("127.0.0.1")})
+	c.web = web.New(netip.MustParseAddrPort(server.Listener.Addr().String()))
+	t.Cleanup(func() { _ = c.Close() })
+	return c, g
+}
+
+func open(t *testing.T, options map[string]string) *System {
+	t.Helper()
+	s, err := New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestWhichErrorsOfEtcdAreDefinite(t *testing.T) {
+	message := func(code int, text string) string {
+		raw, _ := json.Marshal(map[string]any{"code": code, "message": text, "error": text})
+		return string(raw)
+	}
+	for _, c := range []struct {
+		name     string
+		status   int
+		body     string
+		definite bool
+	}{
+		{"a timeout may have been proposed", 503,
+			message(14, "etcdserver: request timed out"), false},
+		{"so may what timed out when the leader was lost", 503,
+			message(14, "etcdserver: request timed out, possibly due to previous leader failure"), false},
+		{"a leader that changes may have committed", 503, message(14, "etcdserver: leader changed"), false},
+		{"nobody says what a node without leader did", 503, message(14, "etcdserver: no leader"), false},
+		{"a server that stops may have proposed", 503, message(14, "etcdserver: server stopped"), false},
+		{"the gateway lost its server", 503, message(14, "error reading from server: EOF"), false},
+		{"a deadline is none", 504, message(4, "context deadline exceeded"), false},
+		{"an unknown error", 500, message(2, "raft: stopped"), false},
+		{"an answer too large comes after the deed", 429,
+			message(8, "grpc: received message larger than max"), false},
+		{"not ours at all", 502, "<html>", false},
+		{"an answer cut short", 200, `{"header":`, false},
+		{"too many are waiting already", 429, message(8, "etcdserver: too many requests"), true},
+		{"the disk is full", 429, message(8, "etcdserver: mvcc: database space exceeded"), true},
+		{"too large to be proposed", 400, message(3, "etcdserver: request is too large"), true},
+		{"a wrong argument", 400, message(3, "etcdserver: key is not provided"), true},
+		{"a learner does not serve", 503, message(14, "etcdserver: rpc not supported for learner"), true},
+		{"there is no such method", 404, "Not Found\n", true},
+		{"3.5 has the message in another place", 429,
+			`{"error":"etcdserver: too many requests","code":8}`, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			conn, _ := serve(t, &System{}, c.status, map[string]string{"kv/put": c.body})
+			err := conn.Put(t.Context(), "k", "1")
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if sut.Definite(err) != c.definite {
+				t.Errorf("definite %v, want %v: %v", sut.Definite(err), c.definite, err)
+			}
+		})
+	}
+}
+
+func TestANodeThatIsNotThereIsDefiniteAndOneThatIsSilentIsNot(t *testing.T) {
+	release := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		<-release
+	}))
+	addr := netip.MustParseAddrPort(server.Listener.Addr().String())
+	conn := &Conn{web: web.New(addr)}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := conn.Put(ctx, "k", "1"); err == nil || sut.Definite(err) {
+		t.Errorf("a silent node: %v", err)
+	}
+	close(release)
+	server.Close()
+	if err := conn.Put(t.Context(), "k", "1"); !sut.Definite(err) {
+		t.Errorf("a node that is gone: %v", err)
+	}
+}
+
+func TestReadsAndSwapsAreReadOffTheAnswers(t *testing.T) {
+	one := `{"kvs":[{"key":"aw==","value":"MTc=","mod_revision":"9","version":"2"}],"count":"1"}`
+	conn, g := serve(t, &System{}, 0, map[string]string{"kv/range": one})
+	v, err := conn.Get(t.Context(), "k")
+	if want := (sut.Value{Data: "17", Present: true, Version: 9}); err != nil || v != want {
+		t.Errorf("got %v, %v, want %v", v, err, want)
+	}
+	if g.asked["kv/range"]["serializable"] != false {
+		t.Errorf("asked %v, want a linearizable read", g.asked["kv/range"])
+	}
+	conn, _ = serve(t, &System{}, 0, map[string]string{"kv/range": `{"header":{}}`})
+	if v, err := conn.Get(t.Context(), "k"); err != nil || v.Present {
+		t.Errorf("an absent key: got %v, %v", v, err)
+	}
+	found := sut.Value{Data: "17", Present: true, Version: 9}
+	for answer, want := range map[string]sut.CASResult{
+		`{"succeeded":true,"responses":[{"response_put":{}}]}`: {Swapped: true},
+		`{"responses":[{"response_range":` + one + `}]}`:       {Found: &found},
+		`{"responses":[{"response_range":{}}]}`:                {Found: &sut.Value{}},
+	} {
+		conn, _ := serve(t, &System{}, 0, map[string]string{"kv/txn": answer})
+		got, err := conn.CAS(t.Context(), "k", "1", "2")
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v\n%s", answer, err, diff)
+		}
+	}
+}
+
+func TestOptionsChangeWhatIsAsked(t *testing.T) {
+	conn, g := serve(t, open(t, map[string]string{"reads": "serializable"}), 0,
+		map[string]string{"kv/range": `{}`})
+	if _, err := conn.Get(t.Context(), "k"); err != nil || g.asked["kv/range"]["serializable"] != true {
+		t.Errorf("asked %v, %v, want a serializable read", g.asked["kv/range"], err)
+	}
+	conn, g = serve(t, open(t, map[string]string{"guard": "k"}), 0,
+		map[string]string{"kv/txn": `{"succeeded":true}`})
+	if err := conn.Put(t.Context(), "k1", "v"); err != nil || g.asked["kv/txn"] == nil {
+		t.Errorf("asked %v, %v, want a transaction", g.asked, err)
+	}
+	args := open(t, map[string]string{"args": "--snapshot-count 100"}).Command(
+		sut.Node{ID: "n1", Addr: netip.MustParseAddr("10.0.0.1")}, nil).Args
+	if !slices.Contains(args, "--snapshot-count") {
+		t.Errorf("started with %v", args)
+	}
+	for _, wrong := range []map[string]string{{"reads": "quick"}, {"guard": ""}, {"read": "x"}} {
+		if _, err := New(wrong); err == nil {
+			t.Errorf("%v is taken", wrong)
+		}
+	}
+}
+
+const members = `{"members":[{"ID":"11","name":"n1"},{"ID":"12","name":"n2"},{"ID":"13"}]}`
+
+func TestStatusTellsWhoLeads(t *testing.T) {
+	for answer, want := range map[string]sut.Status{
+		`{"header":{"member_id":"11"},"leader":"12","raftTerm":"4","raftIndex":"8",
+			"raftAppliedIndex":"7"}`: {ID: "n1", Term: 4, Role: "follower", Leader: "n2", Commit: 8, Applied: 7},
+		`{"header":{"member_id":"11"},"leader":"11","raftTerm":"4","raftIndex":"8",
+			"raftAppliedIndex":"8"}`: {ID: "n1", Term: 4, Role: "leader", Leader: "n1", Commit: 8, Applied: 8},
+		`{"header":{"member_id":"11"},"raftTerm":"5","raftIndex":"8",
+			"raftAppliedIndex":"8"}`: {ID: "n1", Term: 5, Role: "candidate", Commit: 8, Applied: 8},
+	} {
+		s := &System{}
+		conn, _ := serve(t, s, 0, map[string]string{
+			"maintenance/status": answer, "cluster/member/list": members})
+		got, err := s.status(t.Context(), sut.Node{ID: "n1"}, conn)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v\n%s", answer, err, diff)
+		}
+	}
+}
+
+func TestTheDigestIsToldOnlyWhenNothingIsApplied(t *testing.T) {
+	s := &System{}
+	status := func(applied string) string {
+		return `{"header":{"member_id":"11"},"leader":"12","raftAppliedIndex":"` + applied + `"}`
+	}
+	answers := map[string]string{
+		"maintenance/status": status("7"), "cluster/member/list": members,
+		"maintenance/hashkv": `{"header":{"revision":"5"},"hash":255}`,
+	}
+	conn, _ := serve(t, s, 0, answers)
+	for i, want := range []string{"", "000000ff at revision 5"} {
+		got, err := s.status(t.Context(), sut.Node{ID: "n1"}, conn)
+		if err != nil || got.Digest != want {
+			t.Errorf("time %d: got %q, %v, want %q", i+1, got.Digest, err, want)
+		}
+	}
+	answers["maintenance/status"] = status("8")
+	got, err := s.status(t.Context(), sut.Node{ID: "n1"}, conn)
+	if err != nil || got.Digest != "" {
+		t.Errorf("after a change: got %q, %v, want none", got.Digest, err)
+	}
+}
+
+func TestPrefixEndIsTheFirstKeyBehind(t *testing.T) {
+	for prefix, want := range map[string]string{"a": "b", "k/": "k0", "a\xff": "b", "\xff": "\x00"} {
+		if got := prefixEnd(prefix); got != want {
+			t.Errorf("%q: got %q, want %q", prefix, got, want)
+		}
+	}
+}
