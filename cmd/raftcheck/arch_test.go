@@ -43,6 +43,8 @@ var rooms = []room{
 	{"harness/sut", []string{"=harness/sut"}, nil},
 	// Adapters share the client of HTTP; none knows another.
 	{"harness/sut/etcd", []string{"=harness/sut", "=harness/sut/web"}, nil},
+	{"harness/sut/driver", []string{"=harness/sut", "=harness/sut/web"},
+		[]string{"github.com/goccy/go-yaml"}},
 	{"harness/cluster", []string{"harness/cluster", "=harness/sut"}, nil},
 	// The runtimes start agents, so they speak the agents' protocol; nothing else of the nemesis.
 	{"harness/cluster/docker", []string{"=harness/cluster", "=harness/sut",

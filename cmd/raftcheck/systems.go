@@ -10,6 +10,7 @@ import (
 
 	"github.com/raftcheck/raftcheck/harness/config"
 	"github.com/raftcheck/raftcheck/harness/sut"
+	custom "github.com/raftcheck/raftcheck/harness/sut/driver"
 	"github.com/raftcheck/raftcheck/harness/sut/etcd"
 	"github.com/raftcheck/raftcheck/harness/sut/raftkv"
 )
@@ -25,10 +26,18 @@ func systems() []system {
 	return []system{
 		{raftkv.System{}.Name(), "raftnode, the store of this project", noOptions(raftkv.System{})},
 		{etcd.Name, "etcd 3.5 and later, over its JSON gateway; options: " + etcd.Options, openEtcd},
+		{"raftexample", "etcd's teaching example, which keeps no promise: a control", builtin("raftexample")},
+		{"hashicorp", "a small store on hashicorp/raft, examples/hashicorp; option: " +
+			"read=local|leader|verify|log", builtin("hashicorp")},
 	}
 }
 
 func openEtcd(options map[string]string) (sut.System, error) { return etcd.New(options) }
+
+// builtin makes a system whose file comes with raftcheck.
+func builtin(name string) func(map[string]string) (sut.System, error) {
+	return func(options map[string]string) (sut.System, error) { return custom.Builtin(name, options) }
+}
 
 // noOptions makes a system that has none.
 func noOptions(s sut.System) func(map[string]string) (sut.System, error) {
@@ -74,6 +83,13 @@ func isFile(system string) bool {
 
 // openSystem makes the system that ref names.
 func openSystem(ref sut.Ref) (sut.System, error) {
+	if ref.Spec != "" {
+		s, err := custom.New(ref)
+		if err != nil {
+			return nil, hinted{err, "docs/SYSTEMS.md tells how to write such a file"}
+		}
+		return s, nil
+	}
 	var names []string
 	for _, s := range systems() {
 		if s.name == ref.Name {

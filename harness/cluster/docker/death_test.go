@@ -176,10 +176,11 @@ func TestReapDead(t *testing.T) {
 		}
 		mustBeLeft(t, e, run, itemsOfTwo)
 	}
-	if !slices.ContainsFunc(reaped, func(r Run) bool {
-		return r.ID == dead && len(r.Items) == itemsOfTwo
-	}) {
-		t.Errorf("reaped: got %+v, want run %s with %d items", reaped, dead, itemsOfTwo)
+	// Another raftcheck that begins on this engine does the same, and may have been first.
+	for _, r := range reaped {
+		if r.ID == dead && len(r.Items) != itemsOfTwo {
+			t.Errorf("reaped: got %+v, want run %s with %d items", r, dead, itemsOfTwo)
+		}
 	}
 	mustBeLeft(t, e, dead, 0)
 }
