@@ -15,7 +15,12 @@ const toolPackage = "./cmd/raftcheck"
 // program itself is used if it can run there, as a release can; else it is compiled from the
 // checkout.
 func ensureToolImage(ctx context.Context, e *docker.Engine) (string, error) {
-	spec := docker.ImageSpec{Name: "raftcheck-tools", Program: "raftcheck", Label: "tools"}
+	return ensureToolsOn(ctx, e, "")
+}
+
+// ensureToolsOn makes sure of an image that holds this program beside all that from holds.
+func ensureToolsOn(ctx context.Context, e *docker.Engine, from string) (string, error) {
+	spec := docker.ImageSpec{Name: "raftcheck-tools", Program: "raftcheck", Label: "tools", From: from}
 	if own, err := os.Executable(); err == nil && e.CheckBinary(own) == nil {
 		spec.Binary = own
 		return e.BuildImage(ctx, spec)

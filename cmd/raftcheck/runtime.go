@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/raftcheck/raftcheck/harness/cluster/docker"
 	"github.com/raftcheck/raftcheck/harness/sut"
+	custom "github.com/raftcheck/raftcheck/harness/sut/driver"
 )
 
 // openRuntime makes ready what the nodes run on. What it opened is closed by the function that it
@@ -28,8 +30,13 @@ func (t *tested) openRuntime(ctx context.Context, live *live) (func(), error) {
 		closeEngine()
 		return nil, err
 	}
+	drivers, err := t.driverImage(ctx, engine, tools)
+	if err != nil {
+		closeEngine()
+		return nil, err
+	}
 	t.runtime = docker.New(engine, docker.Config{
-		ToolImage: tools, Guardian: guardianCommand(), Log: t.log,
+		ToolImage: tools, DriverImage: drivers, Guardian: guardianCommand(), Log: t.log,
 	})
 	return closeEngine, nil
 }
@@ -89,4 +96,30 @@ func (t *tested) nodeImage(live *live) (maker, error) {
 	return func(ctx context.Context, e *docker.Engine) (string, error) {
 		return ensureNodeImage(ctx, e, builder.MainPackage(), "")
 	}, nil
+}
+
+// programmed is a system whose clients are a program of its own, which has to be where the client
+// driver is.
+type programmed interface {
+	// Program says what it is: an image, or a static executable.
+	Program() sut.Source
+}
+
+// driverImage makes sure of the image of the client driver: that of the tools, with what the system
+// needs beside it.
+func (t *tested) driverImage(ctx context.Context, e *docker.Engine, tools string) (string, error) {
+	p, ok := t.system.(programmed)
+	if !ok {
+		return tools, nil
+	}
+	switch src := p.Program(); {
+	case src.Image != "":
+		return ensureToolsOn(ctx, e, src.Image)
+	case src.Binary != "":
+		return e.BuildImage(ctx, docker.ImageSpec{
+			Name: "raftcheck-driver", Binary: src.Binary, Label: "driver", From: tools, KeepEntry: true,
+			Program: strings.TrimPrefix(custom.ProgramPath, "/"),
+		})
+	}
+	return tools, nil
 }

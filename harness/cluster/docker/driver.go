@@ -29,7 +29,7 @@ func (c *dockerCluster) startDriver(ctx context.Context, i int) (*driver, error)
 	self := sut.Node{ID: sut.NodeID(fmt.Sprintf("driver%d", i+1)),
 		Addr: hostOf(c.subnet, firstDriver+i)}
 	ctr, err := c.provider.CreateContainer(making, testcontainers.ContainerRequest{
-		Image:  c.cfg.ToolImage,
+		Image:  c.cfg.DriverImage,
 		Name:   c.network + "-" + string(self.ID),
 		Cmd:    c.cfg.DriverArgs,
 		Labels: labels(c.spec.Run, "", "driver", c.spec.Keep),
@@ -41,6 +41,7 @@ func (c *dockerCluster) startDriver(ctx context.Context, i int) (*driver, error)
 		HostConfigModifier: func(h *container.HostConfig) {
 			restrict(h)
 			h.NetworkMode = container.NetworkMode(c.network)
+			h.Tmpfs = map[string]string{"/tmp": ""}
 			h.LogConfig = container.LogConfig{Type: "none"}
 			h.Sysctls = c.engine.sysctls()
 		},

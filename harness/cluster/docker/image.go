@@ -31,6 +31,10 @@ type ImageSpec struct {
 	Program string
 	// Label is the value of [LabelImage].
 	Label string
+	// From is an image that the binary is added to; empty for none. KeepEntry leaves its entry
+	// point.
+	From      string
+	KeepEntry bool
 }
 
 // BuildImage makes sure that the image exists and returns its reference, <name>:<first 12 digits of
@@ -43,9 +47,10 @@ func (e *Engine) BuildImage(ctx context.Context, spec ImageSpec) (string, error)
 	if err != nil {
 		return "", err
 	}
-	dockerfile := fmt.Sprintf("FROM scratch\nLABEL %s=true %s=%s\nCOPY %s /%s\n"+
-		"ENTRYPOINT [\"/%s\"]\n", LabelOurs, LabelImage, spec.Label, spec.Program, spec.Program,
-		spec.Program)
+	dockerfile, err := e.dockerfileOf(ctx, spec)
+	if err != nil {
+		return "", err
+	}
 	sum := sha256.New()
 	_, _ = io.WriteString(sum, dockerfile)
 	_, _ = sum.Write(binary)
@@ -68,6 +73,28 @@ func (e *Engine) BuildImage(ctx context.Context, spec ImageSpec) (string, error)
 	e.log.Info("built image", "image", ref, "size_bytes", len(binary), "took",
 		time.Since(begin).Round(time.Millisecond))
 	return ref, nil
+}
+
+// dockerfileOf writes the Dockerfile of spec. It tells what the image that spec names is, so that
+// another one of the same name makes another.
+func (e *Engine) dockerfileOf(ctx context.Context, spec ImageSpec) (string, error) {
+	text := "FROM scratch\n"
+	if spec.From != "" {
+		if err := e.haveImage(ctx, spec.From); err != nil {
+			return "", err
+		}
+		info, err := e.cli.ImageInspect(ctx, spec.From)
+		if err != nil {
+			return "", fmt.Errorf("look for image %s: %w", spec.From, err)
+		}
+		text = fmt.Sprintf("FROM %s\nLABEL %s.from=%s\n", spec.From, LabelImage, info.ID)
+	}
+	text += fmt.Sprintf("LABEL %s=true %s=%s\nCOPY %s /%s\n", LabelOurs, LabelImage, spec.Label,
+		spec.Program, spec.Program)
+	if !spec.KeepEntry {
+		text += fmt.Sprintf("USER 0\nENTRYPOINT [\"/%s\"]\nCMD []\n", spec.Program)
+	}
+	return text, nil
 }
 
 // Of each kind of image the newest are kept, and the others for a week: who develops a node builds

@@ -25,6 +25,8 @@ import (
 type Config struct {
 	// ToolImage holds the agent and the client driver; see [Engine.BuildImage].
 	ToolImage string
+	// DriverImage holds the client driver and what it needs beside itself; empty means ToolImage.
+	DriverImage string
 	// AgentArgs and DriverArgs follow its entry point; nil means "agent" and "driver".
 	AgentArgs, DriverArgs []string
 	// Guardian is the command that reaps a run whose harness died; the run is added to it as last
@@ -52,6 +54,9 @@ func New(e *Engine, cfg Config) *Runtime {
 	}
 	if cfg.DriverArgs == nil {
 		cfg.DriverArgs = []string{"driver"}
+	}
+	if cfg.DriverImage == "" {
+		cfg.DriverImage = cfg.ToolImage
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
