@@ -20,12 +20,13 @@ type hello struct {
 	Timeout  time.Duration `json:"timeout_ns"`
 }
 
-// request is each further line to the driver. Exactly one of Op and Status is set, or neither: then
-// it is a ping.
+// request is each further line to the driver. Exactly one of Op, Status and Change is set, or none:
+// then it is a ping.
 type request struct {
 	ID     uint64      `json:"id"`
 	Op     *history.Op `json:"op,omitempty"`
 	Status sut.NodeID  `json:"status,omitempty"`
+	Change *Change     `json:"change,omitempty"`
 }
 
 // reply answers a request, in any order. Now is the driver's clock when it was written.
@@ -36,4 +37,6 @@ type reply struct {
 	Leader sut.NodeID    `json:"leader,omitempty"`
 	Status *sut.Status   `json:"status,omitempty"`
 	Error  string        `json:"error,omitempty"`
+
+	Changed *changed `json:"changed,omitempty"`
 }

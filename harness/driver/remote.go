@@ -68,7 +68,7 @@ func NewRemote(ctx context.Context, stream io.ReadWriteCloser, cfg Config) (*Rem
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("greet the client driver: %w", err), stream.Close())
 	}
-	first, err := r.await(ctx, hi)
+	first, err := r.await(ctx, hi, r.limit)
 	if err == nil && first.Error != "" {
 		err = errors.New(first.Error)
 	}
@@ -137,6 +137,12 @@ func (r *Remote) Close() error {
 }
 
 func (r *Remote) ask(ctx context.Context, req request) (reply, error) {
+	return r.askWithin(ctx, req, r.limit)
+}
+
+func (r *Remote) askWithin(
+	ctx context.Context, req request, limit time.Duration,
+) (reply, error) {
 	ch := make(chan reply, 1)
 	r.mu.Lock()
 	if r.waiting == nil {
@@ -151,7 +157,7 @@ func (r *Remote) ask(ctx context.Context, req request) (reply, error) {
 		r.forget(req.ID)
 		return reply{}, fmt.Errorf("%w: %w", ErrGone, err)
 	}
-	rep, err := r.await(ctx, ch)
+	rep, err := r.await(ctx, ch, limit)
 	if err != nil {
 		r.forget(req.ID)
 	}
@@ -164,8 +170,10 @@ func (r *Remote) forget(id uint64) {
 	r.mu.Unlock()
 }
 
-func (r *Remote) await(ctx context.Context, ch chan reply) (reply, error) {
-	timer := time.NewTimer(r.limit)
+func (r *Remote) await(
+	ctx context.Context, ch chan reply, limit time.Duration,
+) (reply, error) {
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case rep, ok := <-ch:
@@ -174,7 +182,7 @@ func (r *Remote) await(ctx context.Context, ch chan reply) (reply, error) {
 		}
 		return rep, nil
 	case <-timer.C:
-		return reply{}, fmt.Errorf("the client driver did not answer within %v", r.limit)
+		return reply{}, fmt.Errorf("the client driver did not answer within %v", limit)
 	case <-ctx.Done():
 		return reply{}, context.Cause(ctx)
 	}

@@ -53,7 +53,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, lookup Lookup) erro
 			}
 			return fmt.Errorf("read a request: %w", err)
 		}
-		if req.Op == nil && req.Status == "" {
+		if req.Op == nil && req.Status == "" && req.Change == nil {
 			w.reply(reply{ID: req.ID, Now: now()})
 			continue
 		}
@@ -65,6 +65,10 @@ func answer(ctx context.Context, local *Local, req request, now func() time.Dura
 	if req.Op != nil {
 		d := local.Do(ctx, *req.Op)
 		return reply{ID: req.ID, Now: now(), Op: &d.Op, Leader: d.Leader}
+	}
+	if req.Change != nil {
+		ids, err := local.Change(ctx, *req.Change)
+		return reply{ID: req.ID, Now: now(), Changed: wrapChanged(ids, err)}
 	}
 	statusCtx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()

@@ -5,9 +5,9 @@ import "context"
 // Membership is a System whose members can be changed while it runs. Its methods may be called
 // concurrently. They try once: who does not lead refuses.
 type Membership interface {
-	// Joining says how self, which was no member, is made one of the cluster of members; self is
-	// not among them.
-	Joining(self Node, members []Node) Joining
+	// Joining says how self, which is no member, is made one of the cluster of members. all are all
+	// nodes that there are or will be: the members, self, and those that may join later.
+	Joining(self Node, members, all []Node) Joining
 	// Members asks n who the voting members are, as far as n knows. While a change is under way
 	// both the old and the new ones are.
 	Members(ctx context.Context, n Node) ([]NodeID, error)

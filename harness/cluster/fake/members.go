@@ -34,7 +34,7 @@ func (n *node) Join(context.Context, sut.Command) error {
 }
 
 // Joining implements [sut.Membership].
-func (*Store) Joining(sut.Node, []sut.Node) sut.Joining { return sut.Joining{} }
+func (*Store) Joining(_ sut.Node, _, _ []sut.Node) sut.Joining { return sut.Joining{} }
 
 // Members implements [sut.Membership].
 func (s *Store) Members(ctx context.Context, n sut.Node) (ids []sut.NodeID, err error) {

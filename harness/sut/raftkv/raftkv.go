@@ -59,17 +59,9 @@ func (System) Dial(_ context.Context, n sut.Node) (sut.Conn, error) { return new
 
 // Status implements [sut.System].
 func (System) Status(ctx context.Context, n sut.Node) (sut.Status, error) {
-	c := newConn(n)
-	defer c.Close()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/v1/status", nil)
-	if err != nil {
-		return sut.Status{}, fmt.Errorf("status of %s: %w", n.ID, err)
-	}
 	var st sut.Status
-	if err := c.send(req, &st); err != nil {
-		return sut.Status{}, fmt.Errorf("status of %s: %w", n.ID, err)
-	}
-	return st, nil
+	err := getStatus(ctx, n, &st)
+	return st, err
 }
 
 // Conn is a client of one node.
