@@ -18,6 +18,9 @@ type clock struct {
 	name, doc string
 	// skew draws how wrong; nil leaves a clock right.
 	skew func(rng *rand.Rand) (wall, monotonic *cluster.Skew)
+	// keys are what can be set of it, and set does that.
+	keys []string
+	set  func(*cluster.Skew)
 }
 
 func (c clock) Name() string    { return c.name }
@@ -44,6 +47,53 @@ func drift(rng *rand.Rand) (wall, monotonic *cluster.Skew) {
 	return &cluster.Skew{Rate: rate}, &cluster.Skew{Rate: rate}
 }
 
+func driftWall(rng *rand.Rand) (wall, monotonic *cluster.Skew) {
+	wall, _ = drift(rng)
+	return wall, nil
+}
+
+func driftMonotonic(rng *rand.Rand) (wall, monotonic *cluster.Skew) {
+	_, monotonic = drift(rng)
+	return nil, monotonic
+}
+
+// leap sets the monotonic clock ahead. It can not be set back, so that it stays ahead for good.
+func leap(rng *rand.Rand) (wall, monotonic *cluster.Skew) {
+	return nil, &cluster.Skew{Offset: between(rng, 100*time.Millisecond, 10*time.Second)}
+}
+
+func (c clock) tune(s *settings) Fault {
+	var sets []func(*cluster.Skew)
+	for _, key := range c.keys {
+		switch key {
+		case "offset":
+			d, ok := s.duration(key, "how far the clock is ahead", -24*time.Hour, 24*time.Hour)
+			if ok && d == 0 || ok && d < 0 && c.name == "clock-leap" {
+				s.wrong(key, "%v: want %s", d, "another time than the true one, and none before "+
+					"it for a monotonic clock")
+			}
+			sets = append(sets, func(k *cluster.Skew) {
+				if ok {
+					k.Offset = d
+				}
+			})
+		case "rate":
+			rate, ok := s.number(key, "how fast the clock goes", 0.1, 10)
+			sets = append(sets, func(k *cluster.Skew) {
+				if ok {
+					k.Rate = rate
+				}
+			})
+		}
+	}
+	c.set = func(k *cluster.Skew) {
+		for _, set := range sets {
+			set(k)
+		}
+	}
+	return c
+}
+
 func (c clock) Inject(ctx context.Context, env *Env, step Step) (Effect, error) {
 	rng := step.rng()
 	nodes, err := env.resolve(ctx, step.Target, rng)
@@ -51,6 +101,11 @@ func (c clock) Inject(ctx context.Context, env *Env, step Step) (Effect, error) 
 		return Effect{}, err
 	}
 	wall, monotonic := c.skew(rng)
+	for _, skew := range []*cluster.Skew{wall, monotonic} {
+		if skew != nil && c.set != nil {
+			c.set(skew)
+		}
+	}
 	env.clocks.set(step.ID, nodes)
 	eff := Effect{Nodes: nodes, Undo: func(ctx context.Context) (any, error) {
 		return env.clocks.mend(ctx, env, step.ID)
@@ -65,7 +120,7 @@ func (c clock) Inject(ctx context.Context, env *Env, step Step) (Effect, error) 
 		if err := host.SkewClocks(ctx, wall, monotonic); err != nil {
 			return fmt.Errorf("skew the clocks of %s: %w", id, err)
 		}
-		seen, err := readBack(ctx, host, wall)
+		seen, err := readBack(ctx, host, wall, monotonic)
 		mu.Lock()
 		ahead[id] = seen.Round(time.Millisecond).String()
 		mu.Unlock()
@@ -77,22 +132,33 @@ func (c clock) Inject(ctx context.Context, env *Env, step Step) (Effect, error) 
 	if err != nil {
 		return eff, unable(err)
 	}
-	eff.Evidence = map[string]any{"wall_clock_ahead": ahead}
+	which := "wall_clock_ahead"
+	if wall == nil {
+		which = "monotonic_clock_ahead"
+	}
+	eff.Evidence = map[string]any{which: ahead}
 	return eff, nil
 }
 
-// readBack waits until the wall clock that the process itself reads is seen to be wrong, at least
-// half as much as it should be.
+// readBack waits until the clock that the process itself reads is seen to be wrong, at least half as
+// much as it should be: the wall clock, or the monotonic one if that alone is skewed.
 func readBack(
-	ctx context.Context, host cluster.ClockSkewer, want *cluster.Skew,
+	ctx context.Context, host cluster.ClockSkewer, wall, monotonic *cluster.Skew,
 ) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyLimit)
 	defer cancel()
 	began := time.Now()
+	want := wall
+	if wall == nil {
+		want = monotonic
+	}
 	var ahead time.Duration
 	var last error
 	err := poll(ctx, func() bool {
-		ahead, _, last = host.ReadClocks(ctx)
+		var mono time.Duration
+		if ahead, mono, last = host.ReadClocks(ctx); wall == nil {
+			ahead = mono
+		}
 		expected := want.Offset
 		if want.Rate != 0 {
 			expected += time.Duration((want.Rate - 1) * float64(time.Since(began)))

@@ -29,8 +29,15 @@ const (
 	Majority Target = "majority" // one more than can be missed
 	// LeaderMinority is the leader and so many others that together they are no majority.
 	LeaderMinority Target = "leader-minority"
-	All            Target = "all"
+	// FollowerMinority is as many as can be missed, without the leader.
+	FollowerMinority Target = "follower-minority"
+	All              Target = "all"
 )
+
+// roles lists the targets that are no nodes.
+func roles() []Target {
+	return []Target{Leader, Follower, Minority, Majority, LeaderMinority, FollowerMinority, All}
+}
 
 // Fault is a way of breaking a cluster. It is immutable; what it did is in the [Effect].
 type Fault interface {
@@ -144,6 +151,13 @@ func (e *Env) resolve(ctx context.Context, t Target, rng *rand.Rand) ([]sut.Node
 		ids = slices.DeleteFunc(ids, func(n sut.NodeID) bool { return n == id })
 		others, err := draw(ids, few-1, rng, t)
 		return append(others, id), err
+	case FollowerMinority:
+		id, err := e.leader(ctx)
+		if err != nil {
+			return nil, err
+		}
+		ids = slices.DeleteFunc(ids, func(n sut.NodeID) bool { return n == id })
+		return draw(ids, few, rng, t)
 	case Minority:
 		return draw(ids, few, rng, t)
 	case Majority:
@@ -157,16 +171,13 @@ func (e *Env) resolve(ctx context.Context, t Target, rng *rand.Rand) ([]sut.Node
 
 // Fits says whether a cluster of n nodes is large enough for f.
 func Fits(f Fault, n int) bool {
-	if sized, ok := f.(interface{ MinNodes() int }); ok && n < sized.MinNodes() {
-		return false
-	}
-	return len(targetsOf(f, n)) > 0
+	return n >= minNodes(f) && len(targetsOf(f, n)) > 0
 }
 
 // targetsOf lists those of f's targets that a cluster of n nodes has.
 func targetsOf(f Fault, n int) []Target {
 	return slices.DeleteFunc(slices.Clone(f.Targets()), func(t Target) bool {
-		return t == Follower && n < 2 || t == Minority && n < 3
+		return t == Follower && n < 2 || (t == Minority || t == FollowerMinority) && n < 3
 	})
 }
 
@@ -195,59 +206,17 @@ func poll(ctx context.Context, done func() bool) error {
 	return nil
 }
 
-// Faults lists all faults, those of a family together.
-func Faults() []Fault {
-	return append([]Fault{
-		partition{
-			"partition-leader", "the leader can talk to nobody", 2, []Target{Leader}, isolate, false,
-		},
-		partition{
-			"partition-minority", "the leader is left with a minority", 5,
-			[]Target{LeaderMinority}, isolate, false,
-		},
-		partition{
-			"partition-halves", "a minority and a majority can not talk to each other",
-			3, []Target{Minority}, isolate, false,
-		},
-		partition{
-			"partition-ring", "every node sees a majority, and no two see the same one",
-			4, []Target{All}, majorityRing, false,
-		},
-		partition{
-			"partition-oneway", "the target can speak and not hear, or hear and not speak",
-			2, []Target{Leader, Leader, Follower}, oneWay, false,
-		},
-		pause{}, kill{},
-		partition{
-			"partition-data", "the target hears everybody, but nobody hears what it says; " +
-				"acknowledgements of TCP pass", 2, []Target{Leader, Follower}, mute, true,
-		},
-		network{
-			"network-slow", "packets take 20 to 400 ms longer, and vary",
-			[]Target{Leader, Follower, All}, slow,
-		},
-		network{
-			"network-loss", "5 to 40 % of packets are lost", []Target{Leader, Minority, All}, lossy,
-		},
-		network{
-			"network-rate", "links carry 64 to 512 kbit/s", []Target{Leader, Follower, All}, thin,
-		},
-		network{
-			"network-jam", "packets are held back, and arrive late, all at once",
-			[]Target{Leader, Follower}, jammed,
-		},
-		reset{}, freeze{},
-		clock{"clock-jump", "the wall clock jumps by 0.1 s to an hour, either way", jump},
-		clock{"clock-rate", "wall and monotonic clock go at 0.5 to 2 times their speed", drift},
-	}, append(reactions(), stale{})...)
-}
-
 // Select finds the faults that names mean: names of faults, families, "standard", "all" or "none".
-// Of a group it takes those that a cluster of n nodes is large enough for. The error lists those
-// that there are.
+// Of a group it takes those that a cluster of n nodes is large enough for. Behind a name stands what
+// is set of it, see [Spec]; of a group, it is set of every fault. The error lists those that there
+// are.
 func Select(names []string, n int) ([]Fault, error) {
 	var chosen []Fault
-	for _, name := range names {
+	for _, text := range names {
+		name, params, err := parseSpec(text)
+		if err != nil {
+			return nil, err
+		}
 		found := name == "none"
 		for _, f := range Faults() {
 			group := name == f.Family() || name == "all" || name == "standard" && standard(f)
@@ -258,7 +227,11 @@ func Select(names []string, n int) ([]Fault, error) {
 			if name != f.Name() && !Fits(f, n) {
 				continue
 			}
-			has := func(g Fault) bool { return g.Name() == f.Name() }
+			f, err := configure(f, params)
+			if err != nil {
+				return nil, err
+			}
+			has := func(g Fault) bool { return Spec(g) == Spec(f) }
 			if !slices.ContainsFunc(chosen, has) {
 				chosen = append(chosen, f)
 			}
@@ -271,16 +244,6 @@ func Select(names []string, n int) ([]Fault, error) {
 		return nil, errors.New(`the fault "none" does not go with others`)
 	}
 	return chosen, nil
-}
-
-// standard says whether f is part of what a run without wishes does.
-func standard(f Fault) bool {
-	switch f.Name() {
-	case "partition-leader", "partition-minority", "partition-halves", "partition-ring",
-		"partition-oneway", "pause", "kill", "reactive-leader-kill", "reactive-stale-follower":
-		return true
-	}
-	return false
 }
 
 func known() []string {

@@ -31,7 +31,7 @@ const (
 // beside them, one call at a time. Heal is called when nothing else is.
 type Nemesis struct {
 	env     *Env
-	faults  map[string]Fault
+	faults  map[int]Fault // by step
 	steps   map[int]Step
 	log     *slog.Logger
 	todo    []action       // in order of time
@@ -51,15 +51,14 @@ func New(env *Env, s Schedule, start time.Duration, log *slog.Logger) (*Nemesis,
 	env.data.data = true
 	n := &Nemesis{
 		env: env, log: log,
-		faults: map[string]Fault{}, steps: map[int]Step{}, effects: map[int]Effect{},
-	}
-	for _, f := range Faults() {
-		n.faults[f.Name()] = f
+		faults: map[int]Fault{}, steps: map[int]Step{}, effects: map[int]Effect{},
 	}
 	for _, step := range s.Steps {
-		if n.faults[step.Fault] == nil {
-			return nil, fmt.Errorf("step %d: unknown fault %q", step.ID, step.Fault)
+		f, err := Configure(step.Fault, step.Params)
+		if err != nil {
+			return nil, fmt.Errorf("step %d: %w", step.ID, err)
 		}
+		n.faults[step.ID] = f
 		n.steps[step.ID] = step
 		n.todo = append(n.todo,
 			action{step, start + step.At, false}, action{step, start + step.At + step.For, true})
@@ -138,7 +137,7 @@ func (n *Nemesis) Do(ctx context.Context, op history.Op) history.Op {
 	if v.Action == "heal" {
 		n.heal(ctx, &v)
 	} else {
-		n.inject(ctx, &v, op.F)
+		n.inject(ctx, &v)
 	}
 	whole := n.env.majorityWhole()
 	v.Majority = &whole
@@ -148,9 +147,9 @@ func (n *Nemesis) Do(ctx context.Context, op history.Op) history.Op {
 	return done
 }
 
-func (n *Nemesis) inject(ctx context.Context, v *Value, fault string) {
+func (n *Nemesis) inject(ctx context.Context, v *Value) {
 	step := n.steps[v.Step]
-	eff, err := n.faults[fault].Inject(ctx, n.env, step)
+	eff, err := n.faults[v.Step].Inject(ctx, n.env, step)
 	n.effects[v.Step] = eff
 	v.Nodes, v.Evidence = eff.Nodes, eff.Evidence
 	switch {

@@ -141,9 +141,10 @@ func TestSelectTakesNamesFamiliesAndGroups(t *testing.T) {
 	}{
 		{[]string{"none"}, 5, ""},
 		{[]string{"kill", "pause", "kill"}, 5, "kill pause"},
-		{[]string{"process"}, 5, "pause kill freeze"},
+		{[]string{"process"}, 5, "pause kill kill-all freeze"},
 		{[]string{"partition"}, 3,
-			"partition-leader partition-halves partition-oneway partition-data"},
+			"partition-leader partition-halves partition-majority partition-bridge partition-oneway " +
+				"partition-data"},
 		{[]string{"standard"}, 1, "pause kill"},
 		{[]string{"flood"}, 5, `unknown fault "flood": there is partition-leader`},
 		{[]string{"none", "kill"}, 5, `"none" does not go with others`},

@@ -24,6 +24,8 @@ type partition struct {
 	cut func(ids, target []sut.NodeID, rng *rand.Rand) []link
 	// data is whether the links fall for data only.
 	data bool
+	// ways is whether it can be set which way falls.
+	ways bool
 }
 
 func (p partition) Name() string      { return p.name }
@@ -33,6 +35,18 @@ func (p partition) Targets() []Target { return p.targets }
 
 // MinNodes is how many nodes the cluster must have.
 func (p partition) MinNodes() int { return p.min }
+
+func (p partition) tune(s *settings) Fault {
+	if !p.ways {
+		return p
+	}
+	if way, ok := s.choice("way", "what the target can not do", "hear", "speak"); ok {
+		p.cut = func(ids, target []sut.NodeID, _ *rand.Rand) []link {
+			return oneOf(ids, target, way == "hear")
+		}
+	}
+	return p
+}
 
 func (p partition) Inject(ctx context.Context, env *Env, step Step) (Effect, error) {
 	rng := step.rng()
@@ -81,10 +95,22 @@ func isolate(ids, target []sut.NodeID, _ *rand.Rand) []link {
 
 // oneWay cuts only one direction between the target and the rest.
 func oneWay(ids, target []sut.NodeID, rng *rand.Rand) []link {
-	deaf := rng.IntN(2) == 0
-	return slices.DeleteFunc(isolate(ids, target, rng), func(l link) bool {
+	return oneOf(ids, target, rng.IntN(2) == 0)
+}
+
+func oneOf(ids, target []sut.NodeID, deaf bool) []link {
+	return slices.DeleteFunc(isolate(ids, target, nil), func(l link) bool {
 		return slices.Contains(target, l.to) != deaf
 	})
+}
+
+// bridge cuts the rest in two halves, which both can talk to the target.
+func bridge(ids, target []sut.NodeID, rng *rand.Rand) []link {
+	rest := slices.DeleteFunc(slices.Clone(ids), func(id sut.NodeID) bool {
+		return slices.Contains(target, id)
+	})
+	rng.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
+	return isolate(rest, rest[:len(rest)/2], nil)
 }
 
 // majorityRing puts the nodes on a ring, in an order drawn by chance, and leaves each only so many

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 )
 
 // planFile is a fault plan as people write it:
@@ -14,6 +16,7 @@ import (
 //	steps:
 //	  - {at: 2s, for: 3s, fault: partition-minority}
 //	  - {at: 8s, for: 2s, fault: kill, target: n3}
+//	  - {at: 12s, for: 2s, fault: network-slow, params: {delay: 200ms, jitter: 50ms}}
 //
 // A target that is left out is the fault's own first one. Steps may overlap.
 type planFile struct {
@@ -26,6 +29,82 @@ type planStep struct {
 	Fault  string `yaml:"fault"`
 	Target Target `yaml:"target"`
 	Seed   uint64 `yaml:"seed"`
+	Params places `yaml:"params"`
+}
+
+// places are parameters, and where in the file each stands.
+type places struct {
+	params Params
+	at     map[string]string // by key, "[line:column]"
+}
+
+// UnmarshalYAML implements [yaml.NodeUnmarshaler].
+func (p *places) UnmarshalYAML(node ast.Node) error {
+	var fields []*ast.MappingValueNode
+	switch node := node.(type) {
+	case *ast.MappingNode:
+		fields = node.Values
+	case *ast.MappingValueNode:
+		fields = []*ast.MappingValueNode{node}
+	default:
+		return fmt.Errorf("%s params: want keys and values", place(node))
+	}
+	p.params, p.at = Params{}, map[string]string{}
+	for _, f := range fields {
+		key := f.Key.GetToken().Value
+		text, err := scalar(f.Value)
+		if err != nil {
+			return fmt.Errorf("%s parameter %q: %w", place(f.Key), key, err)
+		}
+		if _, twice := p.params[key]; twice {
+			return fmt.Errorf("%s parameter %q is set twice", place(f.Key), key)
+		}
+		p.params[key], p.at[key] = text, place(f.Key)
+	}
+	return nil
+}
+
+func place(node ast.Node) string {
+	at := node.GetToken().Position
+	return fmt.Sprintf("[%d:%d]", at.Line, at.Column)
+}
+
+// scalar is the text of a value: a number, a word, or several in a list, which are joined by +.
+func scalar(node ast.Node) (string, error) {
+	switch node := node.(type) {
+	case ast.ScalarNode:
+		return node.GetToken().Value, nil
+	case *ast.SequenceNode:
+		var all []string
+		for _, v := range node.Values {
+			text, err := scalar(v)
+			if err != nil {
+				return "", err
+			}
+			all = append(all, text)
+		}
+		return strings.Join(all, "+"), nil
+	}
+	return "", errors.New("want a number, a word or a list")
+}
+
+// locate puts before each wrong parameter where it stands.
+func (p places) locate(err error) error {
+	var errs []error
+	for _, e := range unjoin(err) {
+		if wrong, ok := errors.AsType[*ParamError](e); ok && p.at[wrong.Key] != "" {
+			e = fmt.Errorf("%s %w", p.at[wrong.Key], e)
+		}
+		errs = append(errs, e)
+	}
+	return errors.Join(errs...)
+}
+
+func unjoin(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
 }
 
 // ReadPlan reads a schedule from YAML for a run of limit on n nodes. Errors name the line and what
@@ -54,10 +133,15 @@ func ReadPlan(r io.Reader, limit time.Duration, n int) (Schedule, error) {
 }
 
 func (p planStep) step(id int, limit time.Duration, n int) (Step, error) {
-	step := Step{ID: id, Fault: p.Fault, Target: p.Target, Seed: p.Seed}
-	chosen, err := Select([]string{p.Fault}, n)
-	if err != nil {
+	step := Step{ID: id, Fault: p.Fault, Target: p.Target, Seed: p.Seed, Params: p.Params.params}
+	if chosen, err := Select([]string{p.Fault}, n); err != nil {
 		return step, err
+	} else if len(chosen) != 1 || chosen[0].Name() != p.Fault {
+		return step, fmt.Errorf("%q is not one fault", p.Fault)
+	}
+	fault, err := Configure(p.Fault, p.Params.params)
+	if err != nil {
+		return step, p.Params.locate(err)
 	}
 	var badAt, badFor error
 	step.At, badAt = time.ParseDuration(p.At)
@@ -66,9 +150,7 @@ func (p planStep) step(id int, limit time.Duration, n int) (Step, error) {
 		return step, fmt.Errorf("at %q for %q: want durations such as 2s or 500ms", p.At, p.For)
 	}
 	switch {
-	case len(chosen) != 1 || chosen[0].Name() != p.Fault:
-		return step, fmt.Errorf("%q is not one fault", p.Fault)
-	case !Fits(chosen[0], n):
+	case !Fits(fault, n):
 		return step, fmt.Errorf("the fault %s needs more than %d nodes", p.Fault, n)
 	case step.At < 0 || step.For <= 0:
 		return step, fmt.Errorf("at %v for %v: want a time from 0 on, and a while", p.At, p.For)
@@ -76,7 +158,7 @@ func (p planStep) step(id int, limit time.Duration, n int) (Step, error) {
 		return step, fmt.Errorf("it ends at %v, after the time limit of %v", step.At+step.For, limit)
 	}
 	if step.Target == "" {
-		step.Target = targetsOf(chosen[0], n)[0]
+		step.Target = targetsOf(fault, n)[0]
 	}
 	return step, nil
 }

@@ -38,12 +38,15 @@ func (freeze) Inject(ctx context.Context, env *Env, step Step) (Effect, error) {
 }
 
 // kill ends processes with SIGKILL; healing starts them again on the disk that they left.
-type kill struct{}
+type kill struct {
+	name, doc string
+	targets   []Target
+}
 
-func (kill) Name() string      { return "kill" }
-func (kill) Family() string    { return "process" }
-func (kill) Doc() string       { return "the process is killed, and started again on its disk" }
-func (kill) Targets() []Target { return []Target{Leader, Leader, Follower, Minority, All} }
+func (k kill) Name() string      { return k.name }
+func (kill) Family() string      { return "process" }
+func (k kill) Doc() string       { return k.doc }
+func (k kill) Targets() []Target { return k.targets }
 
 func (kill) Inject(ctx context.Context, env *Env, step Step) (Effect, error) {
 	return env.hosts.inject(ctx, env, step, cluster.Kill, cluster.Gone)

@@ -80,7 +80,7 @@ func together(first, last Effect) Effect {
 
 // reactions lists the faults that wait for a moment.
 func reactions() []Fault {
-	alone := partition{"", "", 2, []Target{Leader}, isolate, false}
+	alone := partition{min: 2, targets: []Target{Leader}, cut: isolate}
 	return []Fault{
 		reactive{"reactive-leader-kill", "the leader is cut off, and the next one killed as it wins",
 			alone, "become_leader", kill{}},
@@ -90,5 +90,6 @@ func reactions() []Fault {
 			kill{}, "become_leader", pause{}},
 		reactive{"reactive-voter-kill", "the leader is killed, and a voter as it grants its vote",
 			kill{}, "vote_granted", kill{}},
+		stale{},
 	}
 }

@@ -1,6 +1,7 @@
 package nemesis
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -21,6 +22,8 @@ type Step struct {
 	For time.Duration `json:"for_ns"`
 	// Seed decides whatever the fault leaves to chance.
 	Seed uint64 `json:"seed"`
+	// Params are what is set of the fault.
+	Params Params `json:"params,omitempty"`
 }
 
 // rng is the step's own source of chance.
@@ -90,8 +93,8 @@ func Plan(w Wishes, rng *rand.Rand) (Schedule, error) {
 		s.Steps = append(s.Steps, Step{
 			ID: i + 1, Fault: f.Name(), Target: targets[rng.IntN(len(targets))],
 			At:   w.Quiet + time.Duration(i)*interval,
-			For:  duration*3/4 + time.Duration(rng.Int64N(int64(duration/2))),
-			Seed: rng.Uint64(),
+			For:  cmp.Or(staysOf(f), duration*3/4+time.Duration(rng.Int64N(int64(duration/2)))),
+			Seed: rng.Uint64(), Params: paramsOf(f),
 		})
 	}
 	return s, nil

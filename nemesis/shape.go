@@ -17,8 +17,11 @@ import (
 type network struct {
 	name, doc string
 	targets   []Target
-	// link draws how bad it gets; all links of one step fare alike.
-	link func(rng *rand.Rand) cluster.Link
+	// draw says how bad it gets; all links of one step fare alike.
+	draw func(rng *rand.Rand) cluster.Link
+	// keys are what can be set of it, and set does that.
+	keys []string
+	set  func(*cluster.Link)
 }
 
 func (n network) Name() string      { return n.name }
@@ -39,7 +42,10 @@ func (n network) Inject(ctx context.Context, env *Env, step Step) (Effect, error
 	if len(links) == 0 { // all of them: every link there is
 		links = everyLink(env.ids())
 	}
-	how := n.link(rng)
+	how := n.draw(rng)
+	if n.set != nil {
+		n.set(&how)
+	}
 	eff := Effect{Nodes: target, Undo: func(ctx context.Context) (any, error) {
 		return nil, env.shapes.mend(ctx, env, step)
 	}}
@@ -52,6 +58,50 @@ func (n network) Inject(ctx context.Context, env *Env, step Step) (Effect, error
 	}
 	eff.Evidence, err = env.shapes.verify(ctx, env, links, before)
 	return eff, err
+}
+
+func (n network) tune(s *settings) Fault {
+	var sets []func(*cluster.Link)
+	for _, key := range n.keys {
+		sets = append(sets, linkSetting(s, key))
+	}
+	n.set = func(l *cluster.Link) {
+		for _, set := range sets {
+			set(l)
+		}
+	}
+	return n
+}
+
+// linkSetting reads what is set of links under a key.
+func linkSetting(s *settings, key string) func(*cluster.Link) {
+	switch key {
+	case "delay", "jitter":
+		d, ok := s.duration(key, "of each packet", 0, time.Minute)
+		return func(l *cluster.Link) {
+			switch {
+			case ok && key == "delay":
+				l.Delay, l.Jitter = d, min(l.Jitter, d)
+			case ok:
+				l.Jitter = d
+			}
+		}
+	case "rate":
+		rate, ok := s.number(key, "in bits a second", 1000, 1e12)
+		return func(l *cluster.Link) {
+			if ok {
+				l.Rate = uint64(rate)
+			}
+		}
+	}
+	part, ok := s.number(key, "fraction of packets", 0, 1)
+	return func(l *cluster.Link) {
+		field := map[string]*float64{"loss": &l.Loss, "duplicate": &l.Duplicate,
+			"reorder": &l.Reorder}[key]
+		if ok {
+			*field = part
+		}
+	}
 }
 
 // unable turns the word that an ability is not there into that the fault was skipped.
@@ -90,6 +140,12 @@ func lossy(rng *rand.Rand) cluster.Link { return cluster.Link{Loss: 0.05 + 0.35*
 
 func thin(rng *rand.Rand) cluster.Link {
 	return cluster.Link{Rate: 64_000 << rng.IntN(4)} // 64 to 512 kbit/s
+}
+
+func chaotic(rng *rand.Rand) cluster.Link {
+	delay := between(rng, 5*time.Millisecond, 100*time.Millisecond)
+	return cluster.Link{Delay: delay, Jitter: delay, Loss: 0.1 * rng.Float64(),
+		Duplicate: 0.2 * rng.Float64(), Reorder: 0.2 * rng.Float64()}
 }
 
 func jammed(*rand.Rand) cluster.Link { return cluster.Link{Hold: true} }

@@ -9,9 +9,9 @@ import (
 	"github.com/raftcheck/raftcheck/harness/sut"
 )
 
-// Change is a question or a wish about who the members are. Exactly one of Members, Transfer and
+// change is a question or a wish about who the members are. Exactly one of Members, Transfer and
 // neither is set: neither asks who they are.
-type Change struct {
+type change struct {
 	// Node is who is asked.
 	Node sut.NodeID `json:"node"`
 	// Members are to be the voting members.
@@ -23,9 +23,26 @@ type Change struct {
 // changeLimit bounds a change; one that has not come about then may still.
 const changeLimit = 10 * time.Second
 
-// Change carries c out, and returns who the members are if that was asked. An error that wraps
-// [errors.ErrUnsupported] says that the system has no such change.
-func (l *Local) Change(ctx context.Context, c Change) ([]sut.NodeID, error) {
+// Members asks via who the members are. An error that wraps [errors.ErrUnsupported] says that the
+// system can not do that; so it is with SetMembers and Transfer.
+func (l *Local) Members(ctx context.Context, via sut.NodeID) ([]sut.NodeID, error) {
+	return l.change(ctx, change{Node: via})
+}
+
+// SetMembers asks via to make want the voting members, and returns when they are.
+func (l *Local) SetMembers(ctx context.Context, via sut.NodeID, want []sut.NodeID) error {
+	_, err := l.change(ctx, change{Node: via, Members: want})
+	return err
+}
+
+// Transfer asks via to hand leadership over.
+func (l *Local) Transfer(ctx context.Context, via, to sut.NodeID) error {
+	_, err := l.change(ctx, change{Node: via, Transfer: to})
+	return err
+}
+
+// change carries c out, and returns who the members are if that was asked.
+func (l *Local) change(ctx context.Context, c change) ([]sut.NodeID, error) {
 	m, ok := l.system.(sut.Membership)
 	if !ok {
 		return nil, sut.Failed(fmt.Errorf("the members of %s can not be changed: %w",
@@ -105,8 +122,24 @@ func (c *changed) unwrap() ([]sut.NodeID, error) {
 	return nil, err
 }
 
-// Change carries c out in the driver; see [Local.Change].
-func (r *Remote) Change(ctx context.Context, c Change) ([]sut.NodeID, error) {
+// Members asks via who the members are; see [Local.Members].
+func (r *Remote) Members(ctx context.Context, via sut.NodeID) ([]sut.NodeID, error) {
+	return r.change(ctx, change{Node: via})
+}
+
+// SetMembers asks via to make want the voting members; see [Local.SetMembers].
+func (r *Remote) SetMembers(ctx context.Context, via sut.NodeID, want []sut.NodeID) error {
+	_, err := r.change(ctx, change{Node: via, Members: want})
+	return err
+}
+
+// Transfer asks via to hand leadership over; see [Local.Transfer].
+func (r *Remote) Transfer(ctx context.Context, via, to sut.NodeID) error {
+	_, err := r.change(ctx, change{Node: via, Transfer: to})
+	return err
+}
+
+func (r *Remote) change(ctx context.Context, c change) ([]sut.NodeID, error) {
 	rep, err := r.askWithin(ctx, request{Change: &c}, changeLimit+5*time.Second)
 	switch {
 	case err != nil:

@@ -26,7 +26,7 @@ type request struct {
 	ID     uint64      `json:"id"`
 	Op     *history.Op `json:"op,omitempty"`
 	Status sut.NodeID  `json:"status,omitempty"`
-	Change *Change     `json:"change,omitempty"`
+	Change *change     `json:"change,omitempty"`
 }
 
 // reply answers a request, in any order. Now is the driver's clock when it was written.

@@ -67,7 +67,7 @@ func answer(ctx context.Context, local *Local, req request, now func() time.Dura
 		return reply{ID: req.ID, Now: now(), Op: &d.Op, Leader: d.Leader}
 	}
 	if req.Change != nil {
-		ids, err := local.Change(ctx, *req.Change)
+		ids, err := local.change(ctx, *req.Change)
 		return reply{ID: req.ID, Now: now(), Changed: wrapChanged(ids, err)}
 	}
 	statusCtx, cancel := context.WithTimeout(ctx, statusTimeout)

@@ -50,12 +50,15 @@ func (n *node) Shaped(context.Context) (map[sut.NodeID]cluster.LinkCount, error)
 }
 
 // SkewClocks implements [cluster.ClockSkewer]: the store in memory looks at no clock.
-func (n *node) SkewClocks(_ context.Context, wall, _ *cluster.Skew) error {
+func (n *node) SkewClocks(_ context.Context, wall, monotonic *cluster.Skew) error {
 	n.store.mu.Lock()
 	defer n.store.mu.Unlock()
-	n.skew, n.skewed = cluster.Skew{}, time.Now()
+	n.wall, n.mono, n.skewed = cluster.Skew{}, cluster.Skew{}, time.Now()
 	if wall != nil {
-		n.skew = *wall
+		n.wall = *wall
+	}
+	if monotonic != nil {
+		n.mono = *monotonic
 	}
 	return nil
 }
@@ -64,11 +67,13 @@ func (n *node) SkewClocks(_ context.Context, wall, _ *cluster.Skew) error {
 func (n *node) ReadClocks(context.Context) (wall, monotonic time.Duration, err error) {
 	n.store.mu.Lock()
 	defer n.store.mu.Unlock()
-	wall = n.skew.Offset
-	if n.skew.Rate != 0 {
-		wall += time.Duration((n.skew.Rate - 1) * float64(time.Since(n.skewed)))
+	ahead := func(s cluster.Skew) time.Duration {
+		if s.Rate == 0 {
+			return s.Offset
+		}
+		return s.Offset + time.Duration((s.Rate-1)*float64(time.Since(n.skewed)))
 	}
-	return wall, 0, nil
+	return ahead(n.wall), ahead(n.mono), nil
 }
 
 // ErrDown says that there is no cluster.

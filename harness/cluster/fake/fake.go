@@ -117,7 +117,8 @@ type node struct {
 	dropped map[sut.NodeID]uint64
 	shaped  map[sut.NodeID]cluster.Link
 	carried uint64 // packets on shaped links
-	skew    cluster.Skew
+	wall    cluster.Skew
+	mono    cluster.Skew
 	skewed  time.Time
 	data    map[string]string
 	have    uint64 // how many writes it has applied
