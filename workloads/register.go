@@ -41,6 +41,9 @@ func (Register) Model() string { return "cas-register" }
 // Functions implements [Workload].
 func (Register) Functions() []string { return []string{"read", "write", "cas"} }
 
+// Needs implements [Workload].
+func (Register) Needs() []sut.Ability { return []sut.Ability{sut.AbleKV} }
+
 // Operations implements [Workload].
 func (Register) Operations(rng *rand.Rand) generator.Generator {
 	return &registerOps{rng: rng, last: map[string]int64{}}

@@ -27,6 +27,9 @@ type Workload interface {
 	// Functions lists the functions of its operations; a run in which one of them never succeeded
 	// has not tested what it set out to.
 	Functions() []string
+	// Needs lists what clients of the system must be able to do. A system without it is refused
+	// before anything starts.
+	Needs() []sut.Ability
 	// Operations makes the generator of a run. It never ends; the caller limits it.
 	Operations(rng *rand.Rand) generator.Generator
 	// Final lists the reads of the end: each of them must succeed on every node.
@@ -40,6 +43,30 @@ type Workload interface {
 
 // All lists the workloads in order of their names.
 func All() []Workload { return []Workload{Register{}} }
+
+// Fits says whether s can do what w needs. The error names what it can not.
+func Fits(w Workload, s sut.System) error {
+	missing := sut.Missing(s, w.Needs())
+	if len(missing) == 0 {
+		return nil
+	}
+	var names []string
+	for _, a := range missing {
+		names = append(names, string(a))
+	}
+	return fmt.Errorf("workload %q needs %s, which the system %q does not offer",
+		w.Name(), strings.Join(names, ", "), s.Name())
+}
+
+// FitFor names the workloads that s can be put to.
+func FitFor(s sut.System) (names []string) {
+	for _, w := range All() {
+		if Fits(w, s) == nil {
+			names = append(names, w.Name())
+		}
+	}
+	return names
+}
 
 // Named finds a workload. The error lists those that there are.
 func Named(name string) (Workload, error) {

@@ -64,7 +64,7 @@ func assemble(cfg config.Config, behaviour fake.Behaviour) (p parts, err error) 
 	case "fake":
 		both := fake.New(behaviour)
 		p.system, p.runtime = both, both
-		return p, nil
+		return p, fits(p)
 	case "docker":
 	default:
 		return p, hinted{fmt.Errorf("unknown runtime %q: there is docker, fake", cfg.Runtime),
@@ -73,7 +73,15 @@ func assemble(cfg config.Config, behaviour fake.Behaviour) (p parts, err error) 
 	if p.ref, p.system, err = chooseSystem(cfg); err != nil {
 		return p, err
 	}
-	return p, nil // the runtime needs an engine, see openRuntime
+	return p, fits(p) // the runtime needs an engine, see openRuntime
+}
+
+// fits says whether the workload can be run on the system.
+func fits(p parts) error {
+	if err := workloads.Fits(p.workload, p.system); err != nil {
+		return hinted{err, "it can be put to " + strings.Join(workloads.FitFor(p.system), ", ")}
+	}
+	return nil
 }
 
 // plan draws the fault plan, or reads it from the file that cfg names.

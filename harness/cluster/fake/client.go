@@ -83,12 +83,19 @@ var ErrDown = errors.New("the fake store is not up")
 type conn struct {
 	store *Store
 	id    sut.NodeID
-	hint  sut.NodeID
+	hint  *sut.NodeID // shared with views
+
+	serial uint64
+	seq    uint64 // the last request that may be sent again
+	once   uint64 // the number of the request of a view, from 1
 }
 
 // Dial implements [sut.System].
 func (s *Store) Dial(_ context.Context, n sut.Node) (sut.Conn, error) {
-	return &conn{store: s, id: n.ID}, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dialled++
+	return &conn{store: s, id: n.ID, serial: s.dialled, hint: new(sut.NodeID)}, nil
 }
 
 // Status implements [sut.System].
@@ -114,7 +121,7 @@ func (n *node) digest() string {
 	var sum uint64
 	for k, v := range n.data {
 		h := fnv.New64a()
-		fmt.Fprintf(h, "%s=%s", k, v)
+		fmt.Fprintf(h, "%s=%s", k, v.text)
 		sum += h.Sum64()
 	}
 	if n.store.behaviour.Diverge && n.ID == "n1" {
@@ -154,7 +161,7 @@ func (s *Store) serve(ctx context.Context, id sut.NodeID, do func(*node) error) 
 
 // request is serve for the requests of clients.
 func (c *conn) request(ctx context.Context, do func(*node) error) error {
-	c.hint = ""
+	*c.hint = ""
 	return c.store.serve(ctx, c.id, func(n *node) error {
 		if n.ID == "n1" && c.store.behaviour.Crash > 0 {
 			if c.store.seen++; c.store.seen == c.store.behaviour.Crash {
@@ -169,7 +176,7 @@ func (c *conn) request(ctx context.Context, do func(*node) error) error {
 }
 
 // Leader is whom the node last named.
-func (c *conn) Leader() sut.NodeID { return c.hint }
+func (c *conn) Leader() sut.NodeID { return *c.hint }
 
 // Close implements [sut.Conn].
 func (c *conn) Close() error { return nil }
@@ -182,62 +189,6 @@ func (c *conn) lead(n *node) error {
 	case n.leader == nil || !talks(n, n.leader):
 		return sut.Failed(errors.New("no_leader"))
 	}
-	c.hint = n.leader.ID
+	*c.hint = n.leader.ID
 	return sut.Failed(errors.New("not_leader"))
-}
-
-// Get implements [sut.KV].
-func (c *conn) Get(ctx context.Context, key string) (v sut.Value, err error) {
-	err = c.request(ctx, func(n *node) error {
-		from := n
-		if !c.store.behaviour.LocalReads {
-			if n.leader == nil || n != n.leader && !talks(n, n.leader) {
-				return sut.Failed(errors.New("no_leader"))
-			}
-			from = n.leader
-		}
-		v.Data, v.Present = from.data[key]
-		return nil
-	})
-	return v, err
-}
-
-// Put implements [sut.KV].
-func (c *conn) Put(ctx context.Context, key, value string) error {
-	return c.request(ctx, func(n *node) error {
-		if err := c.lead(n); err != nil {
-			return err
-		}
-		n.put(key, value)
-		return nil
-	})
-}
-
-// CAS implements [sut.KV].
-func (c *conn) CAS(ctx context.Context, key, old, new string) (res sut.CASResult, err error) {
-	err = c.request(ctx, func(n *node) error {
-		if err := c.lead(n); err != nil {
-			return err
-		}
-		data, present := n.data[key]
-		if !present || data != old {
-			res.Found = &sut.Value{Data: data, Present: present}
-			return nil
-		}
-		n.put(key, new)
-		res.Swapped = true
-		return nil
-	})
-	return res, err
-}
-
-// put writes on the leader and on whomever it can talk to.
-func (n *node) put(key, value string) {
-	n.have++
-	n.data[key] = value
-	for _, o := range n.nodes {
-		if o != n && n == n.leader && talks(n, o) {
-			o.data[key], o.have = value, n.have
-		}
-	}
 }

@@ -31,6 +31,10 @@ type Behaviour struct {
 	NeverReady bool
 	// DieAtBoot: n1 ends when it is started.
 	DieAtBoot bool
+	// TwiceApplied: a request that is sent again is carried out again.
+	TwiceApplied bool
+	// TornReads: of two reads in a transaction the second sometimes finds what was there before.
+	TornReads bool
 	// Crash: n1 panics, unasked, when it has served this many requests; 0 for never.
 	Crash int
 }
@@ -43,6 +47,8 @@ type Store struct {
 	mu   sync.Mutex // guards all below
 	up   *memory
 	seen int // requests served by n1
+	// dialled counts connections.
+	dialled uint64
 }
 
 // New makes a Store.
@@ -60,14 +66,15 @@ func (*Store) Check(context.Context) error { return nil }
 // Up implements [cluster.Runtime].
 func (s *Store) Up(_ context.Context, spec cluster.Spec) (cluster.Cluster, error) {
 	m := &memory{store: s, exits: make(chan cluster.Exit, 1024), term: 1, logDir: spec.LogDir,
-		lines: spec.Lines}
+		lines: spec.Lines, answers: map[[2]uint64]any{},
+		before: map[string]cell{}}
 	for i := range spec.Nodes + spec.Spares {
 		id := sut.NodeID(fmt.Sprintf("n%d", i+1))
 		addr := netip.AddrFrom4([4]byte{127, 0, 0, byte(i + 1)})
 		n := &node{
 			memory: m, Node: sut.Node{ID: id, Addr: addr}, member: true,
 			state: cluster.Running, cut: map[sut.NodeID]bool{}, muted: map[sut.NodeID]bool{},
-			dropped: map[sut.NodeID]uint64{}, data: map[string]string{},
+			dropped: map[sut.NodeID]uint64{}, data: map[string]cell{},
 		}
 		m.nodes = append(m.nodes, n)
 		if i >= spec.Nodes {
@@ -101,8 +108,16 @@ type memory struct {
 	logDir string
 	lines  func(sut.NodeID, []byte)
 
-	term   uint64
-	leader *node
+	term    uint64
+	leader  *node
+	answers map[[2]uint64]any // to requests that may come again
+	before  map[string]cell   // what each key held before its last change
+}
+
+// cell is what stands under a key.
+type cell struct {
+	text    string
+	version uint64
 }
 
 // node is one member. Its data is what it has heard of; the leader's is what counts.
@@ -120,7 +135,7 @@ type node struct {
 	wall    cluster.Skew
 	mono    cluster.Skew
 	skewed  time.Time
-	data    map[string]string
+	data    map[string]cell
 	have    uint64 // how many writes it has applied
 	knows   uint64 // the newest term that it has heard of
 	leads   bool   // it believes to lead; it may be wrong when it is cut off

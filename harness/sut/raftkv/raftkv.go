@@ -68,7 +68,10 @@ func (System) Status(ctx context.Context, n sut.Node) (sut.Status, error) {
 type Conn struct {
 	base   string
 	client *http.Client
-	leader sut.NodeID
+	leader *sut.NodeID // shared with views
+
+	session, seq uint64    // the open session, if it is not 0, and the last number used in it
+	once         *identity // of the request of a view that [Conn.Once] made
 }
 
 func newConn(n sut.Node) *Conn {
@@ -78,7 +81,8 @@ func newConn(n sut.Node) *Conn {
 		DisableCompression:  true,
 	}
 	return &Conn{
-		base: "http://" + netip.AddrPortFrom(n.Addr, clientPort).String(),
+		leader: new(sut.NodeID),
+		base:   "http://" + netip.AddrPortFrom(n.Addr, clientPort).String(),
 		client: &http.Client{
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -87,7 +91,7 @@ func newConn(n sut.Node) *Conn {
 }
 
 // Leader is whom the node called the leader when it last refused because it does not lead.
-func (c *Conn) Leader() sut.NodeID { return c.leader }
+func (c *Conn) Leader() sut.NodeID { return *c.leader }
 
 // Close implements [sut.Conn].
 func (c *Conn) Close() error {
@@ -127,24 +131,15 @@ func (c *Conn) Put(ctx context.Context, key, value string) error {
 
 // CAS implements [sut.KV].
 func (c *Conn) CAS(ctx context.Context, key, old, new string) (sut.CASResult, error) {
-	var a valueAnswer
-	req := struct {
-		Key string `json:"key"`
-		Old string `json:"old"`
-		New string `json:"new"`
-	}{key, old, new}
-	if err := c.post(ctx, "cas", req, &a); err != nil {
-		return sut.CASResult{}, err
-	}
-	if a.Swapped {
-		return sut.CASResult{Swapped: true}, nil
-	}
-	found := a.value()
-	return sut.CASResult{Found: &found}, nil
+	res, _, err := c.CASVersioned(ctx, key, old, new)
+	return res, err
 }
 
 func (c *Conn) post(ctx context.Context, op string, body, answer any) error {
 	raw, err := json.Marshal(body)
+	if err == nil && c.once != nil {
+		raw, err = c.once.join(raw)
+	}
 	if err != nil {
 		return sut.Failed(fmt.Errorf("%s: %w", op, err))
 	}
@@ -170,7 +165,7 @@ type refusal struct {
 // send carries a request out. Definite are a node that could not be reached at all, and what the
 // node itself calls definite; whatever else goes wrong leaves it open.
 func (c *Conn) send(req *http.Request, answer any) error {
-	c.leader = ""
+	*c.leader = ""
 	resp, err := c.client.Do(req)
 	if err != nil {
 		if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
@@ -193,7 +188,7 @@ func (c *Conn) send(req *http.Request, answer any) error {
 	if json.Unmarshal(body, &r) != nil || r.Code == "" {
 		return fmt.Errorf("status %d: %.100q", resp.StatusCode, body)
 	}
-	c.leader = r.Leader
+	*c.leader = r.Leader
 	err = fmt.Errorf("%s: %s", r.Code, r.Error)
 	if r.Definite {
 		return sut.Failed(err)
