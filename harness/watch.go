@@ -130,7 +130,7 @@ func (w *watcher) seen() (sut.NodeID, uint64) {
 	var id sut.NodeID
 	var term uint64
 	for n, st := range w.last {
-		if st.Role == "leader" && st.Term > term {
+		if st.Role == "leader" && (id == "" || st.Term > term) {
 			id, term = n, st.Term
 		}
 	}

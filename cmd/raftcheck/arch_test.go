@@ -43,6 +43,7 @@ var rooms = []room{
 	{"harness/sut", []string{"=harness/sut"}, nil},
 	// Adapters share the client of HTTP; none knows another.
 	{"harness/sut/etcd", []string{"=harness/sut", "=harness/sut/web"}, nil},
+	{"harness/sut/nats", []string{"=harness/sut"}, []string{"github.com/nats-io/nats.go"}},
 	{"harness/sut/driver", []string{"=harness/sut", "=harness/sut/web"},
 		[]string{"github.com/goccy/go-yaml"}},
 	{"harness/cluster", []string{"harness/cluster", "=harness/sut"}, nil},

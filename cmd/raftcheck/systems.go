@@ -12,6 +12,7 @@ import (
 	"github.com/raftcheck/raftcheck/harness/sut"
 	custom "github.com/raftcheck/raftcheck/harness/sut/driver"
 	"github.com/raftcheck/raftcheck/harness/sut/etcd"
+	"github.com/raftcheck/raftcheck/harness/sut/nats"
 	"github.com/raftcheck/raftcheck/harness/sut/raftkv"
 )
 
@@ -26,6 +27,7 @@ func systems() []system {
 	return []system{
 		{raftkv.System{}.Name(), "raftnode, the store of this project", noOptions(raftkv.System{})},
 		{etcd.Name, "etcd 3.5 and later, over its JSON gateway; options: " + etcd.Options, openEtcd},
+		{nats.Name, "NATS JetStream's key-value store; options: " + nats.Options, openNATS},
 		{"raftexample", "etcd's teaching example, which keeps no promise: a control", builtin("raftexample")},
 		{"hashicorp", "a small store on hashicorp/raft, examples/hashicorp; option: " +
 			"read=local|leader|verify|log", builtin("hashicorp")},
@@ -33,6 +35,8 @@ func systems() []system {
 }
 
 func openEtcd(options map[string]string) (sut.System, error) { return etcd.New(options) }
+
+func openNATS(options map[string]string) (sut.System, error) { return nats.New(options) }
 
 // builtin makes a system whose file comes with raftcheck.
 func builtin(name string) func(map[string]string) (sut.System, error) {
