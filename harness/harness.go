@@ -28,17 +28,25 @@ type Clients interface {
 	Do(ctx context.Context, op history.Op) driver.Done
 	// Status asks a node about itself.
 	Status(ctx context.Context, id sut.NodeID) (sut.Status, error)
+	// Members, SetMembers and Transfer ask about the members of the cluster, see
+	// [sut.Membership]. A system that can not do that answers [errors.ErrUnsupported].
+	Members(ctx context.Context, via sut.NodeID) ([]sut.NodeID, error)
+	SetMembers(ctx context.Context, via sut.NodeID, want []sut.NodeID) error
+	Transfer(ctx context.Context, via, to sut.NodeID) error
 	Close() error
 }
 
 // Nemesis breaks things. As a [generator.Generator] it says when it wants to do what; its methods
-// are called by one goroutine, but for Do, of which one call runs at a time beside it.
+// are called by one goroutine, but for Do, of which [Test.FaultsAtOnce] calls run beside it.
 type Nemesis interface {
 	generator.Generator
 	// Do breaks or mends something and returns op with what came of it in Value.
 	Do(ctx context.Context, op history.Op) history.Op
 	// Active lists what is broken now, for people.
 	Active() []string
+	// Members lists the nodes that clients are to talk to from now on, after it has changed them;
+	// nil as long as they are those of the beginning.
+	Members() []sut.NodeID
 	// Heal mends everything, from any state, and says what it did. It is idempotent.
 	Heal(ctx context.Context) history.Op
 }
@@ -55,10 +63,10 @@ type Test struct {
 	Spec    cluster.Spec
 	// Clients makes the clients of a cluster that is up; now is the clock of the run.
 	Clients func(ctx context.Context, c cluster.Cluster, now func() time.Duration) (Clients, error)
-	// Nemesis makes the nemesis of a cluster whose clients begin at start on the clock of the
-	// run; nil for a run without faults. leader finds out who leads; it is empty if nobody does.
-	Nemesis func(c cluster.Cluster, leader func(context.Context) sut.NodeID,
-		start time.Duration) (Nemesis, error)
+	// Nemesis makes the nemesis; nil for a run without faults.
+	Nemesis func(at Site) (Nemesis, error)
+	// FaultsAtOnce is how many things the nemesis does at once; 0 means 1.
+	FaultsAtOnce int
 	// Begin opens the recorder once the nodes are known. It stays the caller's, who closes it
 	// after Run.
 	Begin func(nodes []sut.Node) (Recorder, error)
@@ -78,6 +86,16 @@ type Test struct {
 	// Progress is told several times a second how it goes; nil for nobody. It must not block.
 	Progress func(Progress)
 	Log      *slog.Logger
+}
+
+// Site is what a nemesis gets to work on.
+type Site struct {
+	Cluster cluster.Cluster
+	Clients Clients
+	// Note writes an observation into the history, see FORMAT.md there.
+	Note func(f string, node sut.NodeID, value any)
+	// Start is when clients begin, on the clock of the run.
+	Start time.Duration
 }
 
 // Progress is how a run stands.

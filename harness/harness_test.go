@@ -59,7 +59,7 @@ func runWhole(t *testing.T, ctx context.Context, b fake.Behaviour, seed uint64) 
 	w.history = h
 	checkers := append(workloads.Register{}.Checkers(), check.Stock()...)
 	w.verdict = check.Judge(context.WithoutCancel(ctx), &check.Input{
-		History: h, Promises: check.PromisesOf(h.Header), Dir: os.DirFS(dir),
+		History: h, Promises: check.PromisesOf(h), Dir: os.DirFS(dir),
 	}, checkers)
 	return w
 }
@@ -95,19 +95,20 @@ func newTest(
 	test := &harness.Test{
 		Runtime: store, Log: log,
 		Spec: cluster.Spec{
-			Run: "test", System: store, Nodes: 5, LogDir: filepath.Join(dir, "nodes"),
+			Run: "test", System: store, Nodes: 5, Spares: plan.Spares(5), LogDir: filepath.Join(dir, "nodes"),
 			Lines: events.Feed,
 		},
 		Clients: func(
 			_ context.Context, c cluster.Cluster, now func() time.Duration,
 		) (harness.Clients, error) {
-			return driver.NewLocal(store, c.Nodes(), register.Do, time.Second, now), nil
+			all := append(c.Nodes(), c.(cluster.Reserve).Spares()...)
+			return driver.NewLocal(store, all, register.Do, time.Second, now), nil
 		},
-		Nemesis: func(
-			c cluster.Cluster, leader func(context.Context) sut.NodeID, start time.Duration,
-		) (harness.Nemesis, error) {
-			env := &nemesis.Env{Cluster: c, Leader: leader, Events: events}
-			return nemesis.New(env, plan, start, log)
+		FaultsAtOnce: plan.AtOnce(),
+		Nemesis: func(at harness.Site) (harness.Nemesis, error) {
+			env := &nemesis.Env{Cluster: at.Cluster, System: store, Admin: at.Clients,
+				Events: events, Note: at.Note}
+			return nemesis.New(env, plan, at.Start, log)
 		},
 		Begin: func(nodes []sut.Node) (_ harness.Recorder, err error) {
 			for _, n := range nodes {

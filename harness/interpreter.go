@@ -3,7 +3,9 @@ package harness
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/raftcheck/raftcheck/harness/driver"
@@ -35,13 +37,17 @@ type interpreter struct {
 	ended   chan ended // every worker has room in it
 
 	nemesis     Nemesis // nil for none
-	nemesisBusy bool
+	nemesisMax  int     // how many things it does at once
+	nemesisBusy int     // how many it does now
 	nemesisDone chan history.Op
 
+	named    func([]sut.NodeID) []sut.Node
+	moved    func([]sut.Node) // told who the members are when they change
 	observed <-chan history.Op
 	seen     func() (leader sut.NodeID, term uint64)
 	counts   Progress
 	flushed  time.Duration
+	followed time.Duration // when the members were last asked for
 	told     time.Duration
 }
 
@@ -68,7 +74,8 @@ func newInterpreter(
 	in := &interpreter{
 		rec: rec, now: now, clients: clients, progress: t.Progress,
 		ended:       make(chan ended, t.Concurrency),
-		nemesisDone: make(chan history.Op, 1),
+		nemesisMax:  max(t.FaultsAtOnce, 1),
+		nemesisDone: make(chan history.Op, max(t.FaultsAtOnce, 1)),
 	}
 	in.counts.Nodes = nodes
 	for i := range t.Concurrency {
@@ -117,12 +124,12 @@ func (in *interpreter) run(ctx context.Context, gen generator.Generator, faults 
 
 // drain waits for what is under way and forgets how it ended.
 func (in *interpreter) drain() {
-	for in.nemesisBusy || len(in.free) < len(in.workers) {
+	for in.nemesisBusy > 0 || len(in.free) < len(in.workers) {
 		select {
 		case e := <-in.ended:
 			in.free = append(in.free, e.worker)
 		case <-in.nemesisDone:
-			in.nemesisBusy = false
+			in.nemesisBusy--
 		case <-in.observed:
 		}
 	}
@@ -152,15 +159,18 @@ func (in *interpreter) loop(ctx context.Context, gen generator.Generator, faults
 			faultsDone = faultsDone || genDone // nobody is left to see them
 			wake = min(wake, at)
 		}
-		if !faultsDone && !in.nemesisBusy {
+		if !faultsDone && in.nemesisBusy < in.nemesisMax {
 			state, at, err := in.strike(ctx)
 			if err != nil {
 				return err
 			}
+			if state == generator.Ready {
+				continue
+			}
 			faultsDone = state == generator.Done
 			wake = min(wake, at)
 		}
-		if genDone && faultsDone && !in.nemesisBusy && len(in.free) == len(in.workers) {
+		if genDone && faultsDone && in.nemesisBusy == 0 && len(in.free) == len(in.workers) {
 			return in.rec.Flush()
 		}
 		timer.Reset(max(wake-in.now(), 0))
@@ -218,6 +228,10 @@ func (in *interpreter) takeAll(gen generator.Generator) error {
 // goes.
 func (in *interpreter) tick() error {
 	now := in.now()
+	if in.nemesis != nil && now-in.followed >= 50*time.Millisecond {
+		in.followed = now
+		in.follow(in.nemesis.Members())
+	}
 	if in.progress != nil && now-in.told >= 250*time.Millisecond {
 		in.told = now
 		in.counts.At = now
@@ -313,7 +327,7 @@ func (in *interpreter) strike(ctx context.Context) (generator.State, time.Durati
 	if err := in.record(op); err != nil {
 		return state, 0, err
 	}
-	in.nemesisBusy = true
+	in.nemesisBusy++
 	go func() {
 		done := in.nemesis.Do(ctx, op)
 		done.Process, done.Type, done.Time = history.Nemesis, history.Info, in.now()
@@ -323,10 +337,48 @@ func (in *interpreter) strike(ctx context.Context) (generator.State, time.Durati
 }
 
 func (in *interpreter) struck(op history.Op) error {
-	in.nemesisBusy = false
+	in.nemesisBusy--
 	in.nemesis.Update(op)
 	in.counts.Broken = in.nemesis.Active()
 	return in.record(op)
+}
+
+// follow sends clients to who the members are now. Those whose node is none any more go to another.
+func (in *interpreter) follow(members []sut.NodeID) {
+	if members == nil {
+		return
+	}
+	before := in.counts.Nodes
+	same := func(n sut.Node, id sut.NodeID) bool { return n.ID == id }
+	if slices.EqualFunc(before, members, same) {
+		return
+	}
+	in.counts.Nodes = in.named(members)
+	for _, w := range in.workers {
+		at := slices.IndexFunc(in.counts.Nodes, func(n sut.Node) bool {
+			return n.ID == before[w.at].ID
+		})
+		if at < 0 || !w.roams {
+			at = w.home % len(in.counts.Nodes)
+		}
+		w.at = at
+	}
+	in.moved(in.counts.Nodes)
+}
+
+// healing mends everything, and writes down meanwhile what is observed.
+func (in *interpreter) healing(mend func() history.Op) (history.Op, error) {
+	mended := make(chan history.Op, 1)
+	go func() { mended <- mend() }()
+	var failed error
+	for {
+		select {
+		case op := <-in.observed:
+			failed = errors.Join(failed, in.record(op))
+		case op := <-mended:
+			return op, failed
+		}
+	}
 }
 
 func (in *interpreter) record(op history.Op) error {

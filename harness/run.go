@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,6 +101,7 @@ func (r *run) drive(ctx context.Context) error {
 	}
 	in := newInterpreter(r.Test, rec, clients, nodes, r.now)
 	in.observed, in.seen = w.out, w.seen
+	in.named, in.moved = r.named, w.follow
 	watchCtx, stopWatch := context.WithCancel(ctx)
 	watching := make(chan struct{})
 	go func() { defer close(watching); w.run(watchCtx, r.cluster.Exits(), r.began) }()
@@ -123,7 +125,7 @@ func (r *run) boot(ctx context.Context, w *watcher) error {
 			}
 		default:
 		}
-		agree, _ := settled(all, len(w.nodes), r.leaderless())
+		agree, _ := settled(all, len(w.members()), r.leaderless())
 		return agree
 	})
 	switch {
@@ -202,7 +204,12 @@ func (r *run) phases(ctx context.Context, in *interpreter, w *watcher) error {
 	}
 	start := r.now()
 	if r.Nemesis != nil {
-		nemesis, err := r.Nemesis(r.cluster, w.leader, start)
+		nemesis, err := r.Nemesis(Site{
+			Cluster: r.cluster, Clients: in.clients, Start: start,
+			Note: func(f string, node sut.NodeID, value any) {
+				w.send(ctx, observation(r.now(), f, string(node), value))
+			},
+		})
 		if err != nil {
 			return err
 		}
@@ -217,16 +224,26 @@ func (r *run) phases(ctx context.Context, in *interpreter, w *watcher) error {
 		return err
 	}
 	end := r.now() + r.RecoverLimit
-	if err := in.run(ctx, r.finalReads(end), false); err != nil || ctx.Err() != nil {
+	if err := in.run(ctx, r.finalReads(in.counts.Nodes, end), false); err != nil || ctx.Err() != nil {
 		return err
 	}
 	return r.finalStatus(ctx, in, w)
 }
 
-func (r *run) finalReads(end time.Duration) generator.Generator {
+// named finds nodes by name, spares too.
+func (r *run) named(ids []sut.NodeID) []sut.Node {
+	all := r.cluster.Nodes()
+	if reserve, ok := r.cluster.(cluster.Reserve); ok {
+		all = append(all, reserve.Spares()...)
+	}
+	return slices.DeleteFunc(all, func(n sut.Node) bool { return !slices.Contains(ids, n.ID) })
+}
+
+// finalReads reads everything on every member.
+func (r *run) finalReads(members []sut.Node, end time.Duration) generator.Generator {
 	var ops []history.Op
 	for _, op := range r.Final {
-		for _, n := range r.cluster.Nodes() {
+		for _, n := range members {
 			op.Node = string(n.ID)
 			ops = append(ops, op)
 		}
@@ -248,9 +265,10 @@ func (r *run) heal(ctx context.Context, in *interpreter) error {
 		Process: history.Nemesis, Type: history.Invoke, F: "heal", Time: r.now(),
 	}
 	err := in.record(invoke)
-	done := in.nemesis.Heal(ctx)
+	done, failed := in.healing(func() history.Op { return in.nemesis.Heal(ctx) })
+	in.follow(in.nemesis.Members())
 	done.Process, done.Type, done.Time = history.Nemesis, history.Info, r.now()
-	return errors.Join(err, in.record(done), in.rec.Flush())
+	return errors.Join(err, failed, in.record(done), in.rec.Flush())
 }
 
 // finalStatus notes how every node stands when all have applied the same, or when they have been
@@ -259,10 +277,10 @@ func (r *run) finalStatus(ctx context.Context, in *interpreter, w *watcher) erro
 	ctx, cancel := context.WithTimeout(ctx, quietLimit)
 	defer cancel()
 	all, _ := w.await(ctx, func(all map[sut.NodeID]sut.Status) bool {
-		_, quiescent := settled(all, len(w.nodes), r.leaderless())
+		_, quiescent := settled(all, len(w.members()), r.leaderless())
 		return quiescent
 	})
-	for _, n := range w.nodes {
+	for _, n := range w.members() {
 		if st, ok := all[n.ID]; ok {
 			if err := in.observe("final_status", string(n.ID), st); err != nil {
 				return err

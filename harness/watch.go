@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,12 +21,12 @@ const (
 // watcher asks the nodes how they stand, again and again, and notes what changed.
 type watcher struct {
 	clients Clients
-	nodes   []sut.Node
 	now     func() time.Duration
 	out     chan history.Op
 
-	mu   sync.Mutex
-	last map[sut.NodeID]sut.Status // guarded by mu
+	mu    sync.Mutex // guards the fields below
+	nodes []sut.Node // the members
+	last  map[sut.NodeID]sut.Status
 }
 
 func newWatcher(clients Clients, nodes []sut.Node, now func() time.Duration) *watcher {
@@ -56,6 +57,25 @@ func (w *watcher) run(ctx context.Context, exits <-chan cluster.Exit, began time
 					w.send(ctx, observation(w.now(), "status", string(id), st))
 				}
 			}
+		}
+	}
+}
+
+// members lists whom the watcher asks.
+func (w *watcher) members() []sut.Node {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.nodes
+}
+
+// follow lets the watcher ask other nodes from now on.
+func (w *watcher) follow(nodes []sut.Node) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.nodes = nodes
+	for id := range w.last {
+		if !slices.ContainsFunc(nodes, func(n sut.Node) bool { return n.ID == id }) {
+			delete(w.last, id)
 		}
 	}
 }
@@ -93,9 +113,9 @@ func (w *watcher) ask(ctx context.Context) map[sut.NodeID]sut.Status {
 	var (
 		mu  sync.Mutex
 		wg  sync.WaitGroup
-		all = make(map[sut.NodeID]sut.Status, len(w.nodes))
+		all = map[sut.NodeID]sut.Status{}
 	)
-	for _, n := range w.nodes {
+	for _, n := range w.members() {
 		wg.Go(func() {
 			st, err := w.clients.Status(ctx, n.ID)
 			if err != nil {
@@ -108,19 +128,6 @@ func (w *watcher) ask(ctx context.Context) map[sut.NodeID]sut.Status {
 	}
 	wg.Wait()
 	return all
-}
-
-// leader asks who leads now: of the nodes that say they do, the one of the highest term. It is
-// empty if none does.
-func (w *watcher) leader(ctx context.Context) sut.NodeID {
-	var best sut.Status
-	var id sut.NodeID
-	for n, st := range w.ask(ctx) {
-		if st.Role == "leader" && (id == "" || st.Term > best.Term) {
-			id, best = n, st
-		}
-	}
-	return id
 }
 
 // seen is the newest leader among what was heard last, without asking.

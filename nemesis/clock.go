@@ -106,6 +106,9 @@ func (c clock) Inject(ctx context.Context, env *Env, step Step) (Effect, error) 
 			c.set(skew)
 		}
 	}
+	if err := env.allow(step, harm{down: nodes}); err != nil {
+		return Effect{Nodes: nodes}, err
+	}
 	env.clocks.set(step.ID, nodes)
 	eff := Effect{Nodes: nodes, Undo: func(ctx context.Context) (any, error) {
 		return env.clocks.mend(ctx, env, step.ID)
@@ -173,27 +176,12 @@ func readBack(
 }
 
 // clocks keeps which steps skew which clocks. Of two steps on one node the later one holds, and
-// when it is healed the clock is right.
-type clocks struct {
-	mu     sync.Mutex
-	active map[int][]sut.NodeID // by step, guarded by mu
-}
-
-func (c *clocks) set(step int, nodes []sut.NodeID) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.active == nil {
-		c.active = map[int][]sut.NodeID{}
-	}
-	c.active[step] = nodes
-}
+// when it is healed the clock is right. Raft promises a node whose clock is wrong no leader that
+// lasts.
+type clocks struct{ nodeSets }
 
 func (c *clocks) mend(ctx context.Context, env *Env, step int) (any, error) {
-	c.mu.Lock()
-	nodes := c.active[step]
-	delete(c.active, step)
-	c.mu.Unlock()
-	return nil, each(nodes, func(id sut.NodeID) error {
+	return nil, each(c.drop(step), func(id sut.NodeID) error {
 		host, ok := env.Cluster.Host(id).(cluster.ClockSkewer)
 		if !ok {
 			return nil // then it was never skewed
@@ -203,17 +191,4 @@ func (c *clocks) mend(ctx context.Context, env *Env, step int) (any, error) {
 		}
 		return nil
 	})
-}
-
-// broken lists the nodes whose clocks are wrong. Raft promises them no leader that lasts.
-func (c *clocks) broken() map[sut.NodeID]bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	all := map[sut.NodeID]bool{}
-	for _, nodes := range c.active {
-		for _, id := range nodes {
-			all[id] = true
-		}
-	}
-	return all
 }

@@ -9,12 +9,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/raftcheck/raftcheck/harness/cluster"
 	"github.com/raftcheck/raftcheck/harness/sut"
 )
 
@@ -78,97 +75,6 @@ func Skipped(err error) bool {
 	return ok
 }
 
-// Env is where a fault strikes.
-type Env struct {
-	Cluster cluster.Cluster
-	// Leader says who leads now; empty if nobody does.
-	Leader func(context.Context) sut.NodeID
-	// Events hears what the nodes say; nil if nobody does.
-	Events *Events
-
-	links  links
-	data   links // those that are cut for data only
-	shapes shapes
-	hosts  hosts
-	clocks clocks
-}
-
-// ids lists the nodes by name.
-func (e *Env) ids() []sut.NodeID {
-	var ids []sut.NodeID
-	for _, n := range e.Cluster.Nodes() {
-		ids = append(ids, n.ID)
-	}
-	return ids
-}
-
-const (
-	// leaderLimit is how long a fault that is meant for the leader waits until there is one.
-	leaderLimit = 3 * time.Second
-	// verifyLimit bounds the wait for evidence.
-	verifyLimit = time.Second
-	// pollPause lies between two looks.
-	pollPause = 20 * time.Millisecond
-)
-
-// leader waits until somebody leads.
-func (e *Env) leader(ctx context.Context) (sut.NodeID, error) {
-	ctx, cancel := context.WithTimeout(ctx, leaderLimit)
-	defer cancel()
-	var id sut.NodeID
-	err := poll(ctx, func() bool { id = e.Leader(ctx); return id != "" })
-	if err != nil {
-		return "", Skip("nobody led for %v", leaderLimit)
-	}
-	return id, nil
-}
-
-// resolve finds the nodes that target means at this moment.
-func (e *Env) resolve(ctx context.Context, t Target, rng *rand.Rand) ([]sut.NodeID, error) {
-	ids := e.ids()
-	few := (len(ids) - 1) / 2
-	switch t {
-	case All:
-		return ids, nil
-	case Leader:
-		id, err := e.leader(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return []sut.NodeID{id}, nil
-	case Follower:
-		id, err := e.leader(ctx)
-		if err != nil {
-			return nil, err
-		}
-		ids = slices.DeleteFunc(ids, func(n sut.NodeID) bool { return n == id })
-		return draw(ids, 1, rng, t)
-	case LeaderMinority:
-		id, err := e.leader(ctx)
-		if err != nil {
-			return nil, err
-		}
-		ids = slices.DeleteFunc(ids, func(n sut.NodeID) bool { return n == id })
-		others, err := draw(ids, few-1, rng, t)
-		return append(others, id), err
-	case FollowerMinority:
-		id, err := e.leader(ctx)
-		if err != nil {
-			return nil, err
-		}
-		ids = slices.DeleteFunc(ids, func(n sut.NodeID) bool { return n == id })
-		return draw(ids, few, rng, t)
-	case Minority:
-		return draw(ids, few, rng, t)
-	case Majority:
-		return draw(ids, few+1, rng, t)
-	}
-	if !slices.Contains(ids, sut.NodeID(t)) {
-		return nil, Skip("there is no node %s", t)
-	}
-	return []sut.NodeID{sut.NodeID(t)}, nil
-}
-
 // Fits says whether a cluster of n nodes is large enough for f.
 func Fits(f Fault, n int) bool {
 	return n >= minNodes(f) && len(targetsOf(f, n)) > 0
@@ -179,31 +85,6 @@ func targetsOf(f Fault, n int) []Target {
 	return slices.DeleteFunc(slices.Clone(f.Targets()), func(t Target) bool {
 		return t == Follower && n < 2 || (t == Minority || t == FollowerMinority) && n < 3
 	})
-}
-
-// draw takes n of ids by chance, in the order of their names.
-func draw(ids []sut.NodeID, n int, rng *rand.Rand, t Target) ([]sut.NodeID, error) {
-	if n == 0 || n > len(ids) {
-		return nil, Skip("a cluster of this size has no %s", t)
-	}
-	rng.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
-	ids = ids[:n]
-	slices.Sort(ids)
-	return ids, nil
-}
-
-// poll waits until done says so. The error is that of ctx.
-func poll(ctx context.Context, done func() bool) error {
-	ticker := time.NewTicker(pollPause)
-	defer ticker.Stop()
-	for !done() {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-ticker.C:
-		}
-	}
-	return nil
 }
 
 // Select finds the faults that names mean: names of faults, families, "standard", "all" or "none".

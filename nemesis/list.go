@@ -4,21 +4,22 @@ import "slices"
 
 // Faults lists all faults, those of a family together.
 func Faults() []Fault {
-	return slices.Concat(partitions(), processes(), networks(), clockFaults(), reactions())
+	return slices.Concat(partitions(), processes(), networks(), clockFaults(), resources(),
+		memberships(), reactions())
 }
 
 func partitions() []Fault {
 	return []Fault{
 		partition{name: "partition-leader", doc: "the leader can talk to nobody",
-			min: 2, targets: []Target{Leader}, cut: isolate},
+			min: 2, targets: []Target{Leader}, cut: isolate, wide: true},
 		partition{name: "partition-minority", doc: "the leader is left with a minority",
-			min: 5, targets: []Target{LeaderMinority}, cut: isolate},
+			min: 5, targets: []Target{LeaderMinority}, cut: isolate, wide: true},
 		partition{name: "partition-halves",
 			doc: "a minority and a majority can not talk to each other",
-			min: 3, targets: []Target{Minority}, cut: isolate},
+			min: 3, targets: []Target{Minority}, cut: isolate, wide: true},
 		partition{name: "partition-majority",
 			doc: "the leader is left with a majority, without the others",
-			min: 3, targets: []Target{FollowerMinority}, cut: isolate},
+			min: 3, targets: []Target{FollowerMinority}, cut: isolate, wide: true},
 		partition{name: "partition-ring",
 			doc: "every node sees a majority, and no two see the same one",
 			min: 4, targets: []Target{All}, cut: majorityRing},
@@ -27,10 +28,11 @@ func partitions() []Fault {
 			min: 3, targets: []Target{Leader, Follower}, cut: bridge},
 		partition{name: "partition-oneway",
 			doc: "the target can speak and not hear, or hear and not speak",
-			min: 2, targets: []Target{Leader, Leader, Follower}, cut: oneWay, ways: true},
+			min: 2, targets: []Target{Leader, Leader, Follower}, cut: oneWay, wide: true, ways: true},
 		partition{name: "partition-data", doc: "the target hears everybody, but nobody hears " +
 			"what it says; acknowledgements of TCP pass",
-			min: 2, targets: []Target{Leader, Follower}, cut: mute, data: true},
+			min: 2, targets: []Target{Leader, Follower}, cut: mute, wide: true, data: true},
+		clientCut{},
 	}
 }
 
@@ -40,7 +42,7 @@ func processes() []Fault {
 		pause{},
 		kill{"kill", "the process is killed, and started again on its disk", append(some, All)},
 		kill{"kill-all", "all processes are killed at once", []Target{All}},
-		freeze{},
+		killLoop(), freeze{}, slowPause{},
 	}
 }
 
@@ -58,7 +60,7 @@ func networks() []Fault {
 			doc:     "packets are late, lost, doubled and overtaken, all at once",
 			targets: []Target{Leader, Follower, All}, draw: chaotic,
 			keys: []string{"delay", "jitter", "loss", "duplicate", "reorder"}},
-		reset{},
+		flap(), reset{},
 	}
 }
 
@@ -75,6 +77,7 @@ func clockFaults() []Fault {
 			skew: driftMonotonic, keys: []string{"rate"}},
 		clock{name: "clock-leap", doc: "the monotonic clock leaps ahead by 0.1 to 10 s, for good",
 			skew: leap, keys: []string{"offset"}},
+		strobe(),
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sort"
+	"sync"
 	"time"
 
 	"github.com/raftcheck/raftcheck/harness/generator"
@@ -27,16 +28,21 @@ const (
 	Healed        Outcome = "healed"
 )
 
-// Nemesis carries a schedule out. Next, Update and Active are called by one goroutine; Do runs
-// beside them, one call at a time. Heal is called when nothing else is.
+// Nemesis carries a schedule out. Next, Update and Active are called by one goroutine; calls of Do
+// run beside them, and beside each other. Heal is called when nothing else is.
 type Nemesis struct {
-	env     *Env
-	faults  map[int]Fault // by step
-	steps   map[int]Step
-	log     *slog.Logger
-	todo    []action       // in order of time
-	effects map[int]Effect // by step; belongs to Do and Heal
-	active  []string       // belongs to Update
+	env    *Env
+	faults map[int]Fault // by step
+	steps  map[int]Step
+	log    *slog.Logger
+
+	todo   []action     // in order of time; belongs to Next
+	busy   map[int]bool // steps with an end that is under way; belongs to Next and Update
+	active []string     // belongs to Update
+
+	mu      sync.Mutex
+	effects map[int]Effect // by step, guarded by mu
+	rough   int            // calls of Do that may leave no majority whole, guarded by mu
 }
 
 // action is one end of a step.
@@ -52,6 +58,7 @@ func New(env *Env, s Schedule, start time.Duration, log *slog.Logger) (*Nemesis,
 	n := &Nemesis{
 		env: env, log: log,
 		faults: map[int]Fault{}, steps: map[int]Step{}, effects: map[int]Effect{},
+		busy: map[int]bool{},
 	}
 	for _, step := range s.Steps {
 		f, err := Configure(step.Fault, step.Params)
@@ -72,16 +79,42 @@ func (n *Nemesis) Next(now time.Duration, _ int) (history.Op, generator.State) {
 	if len(n.todo) == 0 {
 		return history.Op{}, generator.Done
 	}
-	a := n.todo[0]
-	if now < a.at {
-		return history.Op{Time: a.at}, generator.Wait
+	for i, a := range n.todo {
+		if now < a.at {
+			return history.Op{Time: a.at}, generator.Wait
+		}
+		if n.busy[a.step.ID] {
+			continue // it is not yet broken, so that it can not be mended
+		}
+		n.todo = slices.Delete(n.todo, i, i+1)
+		n.busy[a.step.ID] = true
+		return n.invocation(a).op(a.step.Fault), generator.Ready
 	}
-	n.todo = n.todo[1:]
+	return history.Op{}, generator.Wait
+}
+
+// invocation is what stands in the history before something is done. A fault that keeps a majority
+// whole all the time says so.
+func (n *Nemesis) invocation(a action) Value {
 	v := Value{Step: a.step.ID, Target: a.step.Target, Action: "inject"}
 	if a.heal {
 		v.Action = "heal"
 	}
-	return v.op(a.step.Fault), generator.Ready
+	if g, ok := unwrap(n.faults[a.step.ID]).(gentle); ok && g.gentle() && n.env.majorityWhole() {
+		v.Majority = new(true)
+	}
+	return v
+}
+
+// gentle is a fault during which, and during whose healing, Raft promises to serve.
+type gentle interface{ gentle() bool }
+
+// unwrap is the fault of which something may be set.
+func unwrap(f Fault) Fault {
+	if t, ok := f.(tuned); ok {
+		return t.Fault
+	}
+	return f
 }
 
 // Update implements [generator.Generator].
@@ -89,6 +122,10 @@ func (n *Nemesis) Update(done history.Op) {
 	var v Value
 	if json.Unmarshal(done.Value, &v) != nil {
 		return
+	}
+	delete(n.busy, v.Step)
+	if v.Action == "inject" {
+		n.stay(v.Step, done.Time)
 	}
 	name := fmt.Sprintf("%s %s", done.F, v.Target)
 	n.active = slices.DeleteFunc(n.active, func(s string) bool { return s == name })
@@ -109,9 +146,12 @@ type Value struct {
 	Outcome Outcome      `json:"outcome,omitempty"`
 	Reason  string       `json:"reason,omitempty"`
 	Nodes   []sut.NodeID `json:"nodes,omitempty"`
-	// Majority says whether more than half of the nodes are up and can all talk to each other.
+	// Majority says whether, from here on, more than half of the members are up and can all talk
+	// to each other. Before something is done: that this is so all the while.
 	Majority *bool `json:"majority,omitempty"`
-	Evidence any   `json:"evidence,omitempty"`
+	// Members are the members from here on, if they are not those of the beginning any more.
+	Members  []sut.NodeID `json:"members,omitempty"`
+	Evidence any          `json:"evidence,omitempty"`
 }
 
 func (v Value) op(f string) history.Op {
@@ -123,7 +163,7 @@ func (v Value) op(f string) history.Op {
 }
 
 // doLimit bounds one end of a fault.
-const doLimit = 20 * time.Second
+const doLimit = 30 * time.Second
 
 // Do implements the harness's Nemesis: it injects or heals what op says.
 func (n *Nemesis) Do(ctx context.Context, op history.Op) history.Op {
@@ -134,23 +174,62 @@ func (n *Nemesis) Do(ctx context.Context, op history.Op) history.Op {
 		op.Error = err.Error()
 		return op
 	}
+	rough := v.Majority == nil
+	n.enter(rough)
 	if v.Action == "heal" {
 		n.heal(ctx, &v)
 	} else {
 		n.inject(ctx, &v)
 	}
-	whole := n.env.majorityWhole()
-	v.Majority = &whole
+	v.Majority = new(n.leave(rough))
+	v.Members = n.env.changedMembers()
 	done := v.op(op.F)
 	n.log.Info("fault", "fault", op.F, "action", v.Action, "outcome", v.Outcome,
 		"nodes", v.Nodes, "reason", v.Reason)
 	return done
 }
 
+// enter and leave stand around what is done. Only when nothing is under way any more that might
+// leave no majority whole, leave says that one is.
+func (n *Nemesis) enter(rough bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if rough {
+		n.rough++
+	}
+}
+
+func (n *Nemesis) leave(rough bool) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if rough {
+		n.rough--
+	}
+	return n.rough == 0 && n.env.majorityWhole()
+}
+
+// Members lists the nodes that are to serve clients from now on; nil if they are those of the
+// beginning.
+func (n *Nemesis) Members() []sut.NodeID { return n.env.changedMembers() }
+
+// leastStay is how long a fault stays at the least, however long it took to inject it.
+const leastStay = 500 * time.Millisecond
+
+// stay puts the end of a step off that was injected only now.
+func (n *Nemesis) stay(step int, now time.Duration) {
+	for i := range n.todo {
+		if a := &n.todo[i]; a.heal && a.step.ID == step {
+			a.at = max(a.at, now+min(leastStay, a.step.For/2))
+		}
+	}
+}
+
 func (n *Nemesis) inject(ctx context.Context, v *Value) {
 	step := n.steps[v.Step]
 	eff, err := n.faults[v.Step].Inject(ctx, n.env, step)
+	n.mu.Lock()
 	n.effects[v.Step] = eff
+	n.mu.Unlock()
 	v.Nodes, v.Evidence = eff.Nodes, eff.Evidence
 	switch {
 	case err == nil:
@@ -163,7 +242,9 @@ func (n *Nemesis) inject(ctx context.Context, v *Value) {
 }
 
 func (n *Nemesis) heal(ctx context.Context, v *Value) {
+	n.mu.Lock()
 	eff := n.effects[v.Step]
+	n.mu.Unlock()
 	v.Nodes = eff.Nodes
 	v.Outcome = Healed
 	if eff.Undo == nil {
@@ -175,29 +256,41 @@ func (n *Nemesis) heal(ctx context.Context, v *Value) {
 		v.Outcome, v.Reason = Indeterminate, err.Error()
 		return
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	delete(n.effects, v.Step)
 }
 
 // Heal mends everything: what steps have broken, and whatever else does not stand as it should.
+// Members can change only when the rest is whole, so that they come last.
 func (n *Nemesis) Heal(ctx context.Context) history.Op {
-	var errs []error
-	for _, step := range slices.Sorted(maps.Keys(n.effects)) {
-		if undo := n.effects[step].Undo; undo != nil {
-			_, err := undo(ctx)
-			errs = append(errs, err)
-		}
-		delete(n.effects, step)
-	}
+	n.mu.Lock()
+	effects := n.effects
+	n.effects, n.rough = map[int]Effect{}, 0
+	n.mu.Unlock()
 	n.todo, n.active = nil, nil
-	errs = append(errs, each(n.env.ids(), func(id sut.NodeID) error {
+	mend := func(members bool) (errs []error) {
+		for _, step := range slices.Backward(slices.Sorted(maps.Keys(effects))) {
+			undo := effects[step].Undo
+			_, is := unwrap(n.faults[step]).(membership)
+			if undo != nil && is == members {
+				_, err := undo(ctx)
+				errs = append(errs, err)
+			}
+		}
+		return errs
+	}
+	errs := mend(false)
+	errs = append(errs, each(n.env.all(), func(id sut.NodeID) error {
 		return errors.Join(n.env.Cluster.Host(id).Cut(ctx, nil), revive(ctx, n.env, id))
-	}))
-	v := Value{Action: "heal", Target: All, Outcome: Healed, Nodes: n.env.ids()}
+	}), n.env.refresh(ctx))
+	errs = append(errs, mend(true)...)
+	v := Value{Action: "heal", Target: All, Outcome: Healed, Nodes: n.env.ids(),
+		Members: n.env.changedMembers()}
 	if err := errors.Join(errs...); err != nil {
 		v.Outcome, v.Reason = Indeterminate, err.Error()
 		n.log.Warn("heal", "error", err)
 	}
-	whole := n.env.majorityWhole()
-	v.Majority = &whole
+	v.Majority = new(n.env.majorityWhole())
 	return v.op("heal")
 }

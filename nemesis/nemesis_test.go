@@ -15,6 +15,7 @@ import (
 
 	"github.com/raftcheck/raftcheck/harness/cluster"
 	"github.com/raftcheck/raftcheck/harness/cluster/fake"
+	"github.com/raftcheck/raftcheck/harness/driver"
 	"github.com/raftcheck/raftcheck/harness/generator"
 	"github.com/raftcheck/raftcheck/harness/sut"
 )
@@ -141,10 +142,10 @@ func TestSelectTakesNamesFamiliesAndGroups(t *testing.T) {
 	}{
 		{[]string{"none"}, 5, ""},
 		{[]string{"kill", "pause", "kill"}, 5, "kill pause"},
-		{[]string{"process"}, 5, "pause kill kill-all freeze"},
+		{[]string{"process"}, 5, "pause kill kill-all kill-loop freeze pause-slow"},
 		{[]string{"partition"}, 3,
 			"partition-leader partition-halves partition-majority partition-bridge partition-oneway " +
-				"partition-data"},
+				"partition-data partition-clients"},
 		{[]string{"standard"}, 1, "pause kill"},
 		{[]string{"flood"}, 5, `unknown fault "flood": there is partition-leader`},
 		{[]string{"none", "kill"}, 5, `"none" does not go with others`},
@@ -171,20 +172,15 @@ func up(t *testing.T, n int) *Env {
 	t.Helper()
 	store := fake.New(fake.Behaviour{})
 	events := &Events{}
-	c, err := store.Up(t.Context(), cluster.Spec{Nodes: n, System: store, Lines: events.Feed})
+	c, err := store.Up(t.Context(), cluster.Spec{Nodes: n, Spares: n, System: store,
+		Lines: events.Feed})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Down(context.Background()) })
-	return &Env{Cluster: c, Events: events, Leader: func(ctx context.Context) sut.NodeID {
-		for _, node := range c.Nodes() {
-			st, err := store.Status(ctx, node)
-			if err == nil && st.Role == "leader" {
-				return node.ID
-			}
-		}
-		return ""
-	}}
+	all := append(c.Nodes(), c.(cluster.Reserve).Spares()...)
+	admin := driver.NewLocal(store, all, nil, time.Second, nil)
+	return &Env{Cluster: c, System: store, Admin: admin, Events: events}
 }
 
 func TestEveryFaultIsInstalledVerifiedAndHealed(t *testing.T) {

@@ -24,6 +24,8 @@ type partition struct {
 	cut func(ids, target []sut.NodeID, rng *rand.Rand) []link
 	// data is whether the links fall for data only.
 	data bool
+	// wide is whether nodes that are no members are cut off too.
+	wide bool
 	// ways is whether it can be set which way falls.
 	ways bool
 }
@@ -54,7 +56,14 @@ func (p partition) Inject(ctx context.Context, env *Env, step Step) (Effect, err
 	if err != nil {
 		return Effect{}, err
 	}
-	fallen := p.cut(env.ids(), target, rng)
+	among := env.ids()
+	if p.wide {
+		among = env.all()
+	}
+	fallen := p.cut(among, target, rng)
+	if err := env.allow(step, harm{cut: fallen}); err != nil {
+		return Effect{Nodes: target}, err
+	}
 	table := &env.links
 	if p.data {
 		table = &env.data
@@ -160,7 +169,7 @@ func (l *links) mend(ctx context.Context, env *Env, step int) error {
 
 // apply makes every node drop what it must drop now, all at once.
 func (l *links) apply(ctx context.Context, env *Env) error {
-	return each(env.ids(), func(id sut.NodeID) error {
+	return each(env.all(), func(id sut.NodeID) error {
 		var from []sut.NodeID
 		for _, cut := range l.cuts {
 			for _, c := range cut {
@@ -205,7 +214,7 @@ func (l *links) broken() map[link]bool {
 func (l *links) dropped(ctx context.Context, env *Env, links []link) (map[link]uint64, error) {
 	var mu sync.Mutex
 	counts := map[link]uint64{}
-	err := each(env.ids(), func(id sut.NodeID) error {
+	err := each(env.all(), func(id sut.NodeID) error {
 		from, err := env.Cluster.Host(id).Dropped(ctx)
 		if err != nil {
 			return fmt.Errorf("read the counters of %s: %w", id, err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 
@@ -71,12 +70,9 @@ func (h *hosts) inject(
 	if err != nil {
 		return Effect{}, err
 	}
-	h.mu.Lock()
-	if h.held == nil {
-		h.held = map[int]hold{}
+	if nodes, err = h.take(env, step, nodes, sig); err != nil {
+		return Effect{}, err
 	}
-	h.held[step.ID] = hold{nodes, sig}
-	h.mu.Unlock()
 	eff := Effect{Nodes: nodes, Undo: func(ctx context.Context) (any, error) {
 		return h.release(ctx, env, step.ID)
 	}}
@@ -90,6 +86,47 @@ func (h *hosts) inject(
 		eff.Evidence = map[string]any{"state": want}
 	}
 	return eff, unable(err)
+}
+
+// take notes that step holds nodes down, but for those that are dead already at the hands of another
+// step: nothing can be done to them.
+func (h *hosts) take(
+	env *Env, step Step, nodes []sut.NodeID, sig cluster.Signal,
+) ([]sut.NodeID, error) {
+	h.mu.Lock()
+	dead := map[sut.NodeID]bool{}
+	for _, held := range h.held {
+		for _, id := range held.nodes {
+			dead[id] = dead[id] || held.sig == cluster.Kill
+		}
+	}
+	h.mu.Unlock()
+	nodes = slices.DeleteFunc(nodes, func(id sut.NodeID) bool { return dead[id] })
+	if len(nodes) == 0 {
+		return nil, Skip("it is dead already")
+	}
+	if err := env.allow(step, harm{down: nodes}); err != nil {
+		return nil, err
+	}
+	h.hold(step.ID, nodes, sig)
+	return nodes, nil
+}
+
+// hold notes that step holds nodes down.
+func (h *hosts) hold(step int, nodes []sut.NodeID, sig cluster.Signal) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.held == nil {
+		h.held = map[int]hold{}
+	}
+	h.held[step] = hold{nodes, sig}
+}
+
+// forget lets go of what step holds, and revives nobody.
+func (h *hosts) forget(step int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.held, step)
 }
 
 // freezing is the signal of those who need none.
@@ -123,21 +160,18 @@ func (h *hosts) release(ctx context.Context, env *Env, step int) (any, error) {
 	h.mu.Lock()
 	mine := h.held[step]
 	delete(h.held, step)
-	still := h.down()
+	still := h.heldNow()
 	h.mu.Unlock()
-	err := each(mine.nodes, func(id sut.NodeID) error {
-		if still[id] {
-			return nil
-		}
-		return revive(ctx, env, id)
-	})
-	if err != nil {
-		return nil, err
+	mine.nodes = slices.DeleteFunc(mine.nodes, func(id sut.NodeID) bool { return still[id] })
+	err := each(mine.nodes, func(id sut.NodeID) error { return revive(ctx, env, id) })
+	if err != nil || len(mine.nodes) == 0 {
+		return nil, err // another fault holds them too
 	}
 	return map[string]any{"state": cluster.Running}, nil
 }
 
-// revive continues or starts the process of id, whichever it needs, and looks whether it runs.
+// revive continues or starts the process of id, whichever it needs, and looks whether it runs. Who
+// is dead and no member stays so, and so does who has lost its disk.
 func revive(ctx context.Context, env *Env, id sut.NodeID) error {
 	host := env.Cluster.Host(id)
 	st, err := host.State(ctx)
@@ -148,6 +182,9 @@ func revive(ctx context.Context, env *Env, id sut.NodeID) error {
 	case cluster.Stopped:
 		err = resume(ctx, host)
 	case cluster.Gone:
+		if !slices.Contains(env.ids(), id) || env.members.isLost(id) {
+			return nil
+		}
 		err = host.Start(ctx)
 	}
 	if err != nil {
@@ -168,8 +205,15 @@ func resume(ctx context.Context, host cluster.Host) error {
 	return err
 }
 
-// down lists the nodes that some step holds down. The caller has mu.
+// down lists the nodes that some step holds down.
 func (h *hosts) down() map[sut.NodeID]bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.heldNow()
+}
+
+// heldNow is down for a caller that has mu.
+func (h *hosts) heldNow() map[sut.NodeID]bool {
 	all := map[sut.NodeID]bool{}
 	for _, hold := range h.held {
 		for _, id := range hold.nodes {
@@ -177,36 +221,4 @@ func (h *hosts) down() map[sut.NodeID]bool {
 		}
 	}
 	return all
-}
-
-// majorityWhole says whether more than half of the nodes are up and can all talk to each other:
-// then Raft promises to serve.
-func (e *Env) majorityWhole() bool {
-	ids := e.ids()
-	e.hosts.mu.Lock()
-	down := e.hosts.down()
-	e.hosts.mu.Unlock()
-	maps.Copy(down, e.clocks.broken())
-	cut := e.links.broken()
-	for _, l := range []map[link]bool{e.data.broken(), e.shapes.broken()} {
-		maps.Copy(cut, l)
-	}
-	var grow func(chosen []sut.NodeID, rest []sut.NodeID) bool
-	grow = func(chosen, rest []sut.NodeID) bool {
-		if len(chosen) > len(ids)/2 {
-			return true
-		}
-		if len(chosen)+len(rest) <= len(ids)/2 {
-			return false
-		}
-		id := rest[0]
-		apart := slices.ContainsFunc(chosen, func(o sut.NodeID) bool {
-			return cut[link{id, o}] || cut[link{o, id}]
-		})
-		if !down[id] && !apart && grow(append(chosen[:len(chosen):len(chosen)], id), rest[1:]) {
-			return true
-		}
-		return grow(chosen, rest[1:])
-	}
-	return grow(nil, ids)
 }

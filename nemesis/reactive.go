@@ -80,7 +80,7 @@ func together(first, last Effect) Effect {
 
 // reactions lists the faults that wait for a moment.
 func reactions() []Fault {
-	alone := partition{min: 2, targets: []Target{Leader}, cut: isolate}
+	alone := partition{min: 2, targets: []Target{Leader}, cut: isolate, wide: true}
 	return []Fault{
 		reactive{"reactive-leader-kill", "the leader is cut off, and the next one killed as it wins",
 			alone, "become_leader", kill{}},

@@ -35,7 +35,7 @@ func (reset) Inject(ctx context.Context, env *Env, step Step) (Effect, error) {
 		if !ok {
 			return cluster.Unable{Err: errors.New("connections can not be broken here")}
 		}
-		peers := slices.DeleteFunc(env.ids(), func(o sut.NodeID) bool { return o == id })
+		peers := slices.DeleteFunc(env.all(), func(o sut.NodeID) bool { return o == id })
 		n, err := host.Reset(ctx, peers)
 		broken.Add(int64(n))
 		if err != nil {

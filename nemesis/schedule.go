@@ -22,6 +22,9 @@ type Step struct {
 	For time.Duration `json:"for_ns"`
 	// Seed decides whatever the fault leaves to chance.
 	Seed uint64 `json:"seed"`
+	// KeepMajority says that the fault is skipped rather than that it leaves no majority of the
+	// nodes whole, whatever else is broken.
+	KeepMajority bool `json:"keep_majority,omitempty"`
 	// Params are what is set of the fault.
 	Params Params `json:"params,omitempty"`
 }
@@ -113,6 +116,40 @@ func (s Schedule) DeposesLeader(limit time.Duration) bool {
 		}
 	}
 	return false
+}
+
+// Spares is how many nodes must stand by in a cluster of n for the steps that change its members.
+func (s Schedule) Spares(n int) int {
+	few, lost := 0, 0
+	for _, step := range s.Steps {
+		switch step.Fault {
+		case "membership-swap":
+			few = n
+		case "membership-add", "membership-rotate":
+			few = max(few, 1)
+		case "membership-replace":
+			lost++
+		}
+	}
+	return few + min(lost, maxLost)
+}
+
+// maxLost bounds how many nodes stand by for those whose disks are lost.
+const maxLost = 3
+
+// AtOnce is how many steps are under way at the same time, at the most.
+func (s Schedule) AtOnce() int {
+	most := 0
+	for _, a := range s.Steps {
+		n := 0
+		for _, b := range s.Steps {
+			if b.At <= a.At && a.At < b.At+b.For {
+				n++
+			}
+		}
+		most = max(most, n)
+	}
+	return most
 }
 
 // Uses says whether some step is of the fault of that name.

@@ -38,9 +38,12 @@ func (n network) Inject(ctx context.Context, env *Env, step Step) (Effect, error
 	if err != nil {
 		return Effect{}, err
 	}
-	links := isolate(env.ids(), target, rng)
-	if len(links) == 0 { // all of them: every link there is
-		links = everyLink(env.ids())
+	links := isolate(env.all(), target, rng)
+	if step.Target == All {
+		links = everyLink(env.all())
+	}
+	if err := env.allow(step, harm{cut: links}); err != nil {
+		return Effect{Nodes: target}, err
 	}
 	how := n.draw(rng)
 	if n.set != nil {
@@ -183,7 +186,7 @@ func (s *shapes) mend(ctx context.Context, env *Env, step Step) error {
 
 // apply makes every node treat its links as it must now.
 func (s *shapes) apply(ctx context.Context, env *Env, seed uint64) error {
-	return each(env.ids(), func(id sut.NodeID) error {
+	return each(env.all(), func(id sut.NodeID) error {
 		shaper, ok := env.Cluster.Host(id).(cluster.Shaper)
 		if !ok {
 			return cluster.Unable{Err: fmt.Errorf("links of %s can not be shaped here", id)}
@@ -235,7 +238,7 @@ func (s *shapes) broken() map[link]bool {
 func (s *shapes) packets(ctx context.Context, env *Env, links []link) (map[link]uint64, error) {
 	var mu sync.Mutex
 	counts := map[link]uint64{}
-	err := each(env.ids(), func(id sut.NodeID) error {
+	err := each(env.all(), func(id sut.NodeID) error {
 		shaper, ok := env.Cluster.Host(id).(cluster.Shaper)
 		if !ok {
 			return cluster.Unable{Err: fmt.Errorf("links of %s can not be shaped here", id)}

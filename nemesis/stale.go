@@ -25,7 +25,7 @@ func (stale) MinNodes() int { return 3 }
 const staleTime = 1500 * time.Millisecond
 
 func (stale) Inject(ctx context.Context, env *Env, step Step) (Effect, error) {
-	cut := partition{min: 2, cut: isolate}
+	cut := partition{min: 2, cut: isolate, wide: true}
 	first := step
 	first.ID = -2 * step.ID // a name of its own in the tables of what is broken
 	away, err := cut.Inject(ctx, env, first)

@@ -238,6 +238,7 @@ func (t *tested) test(logs string, live *live) *harness.Test {
 		Runtime: t.runtime,
 		Spec: cluster.Spec{
 			Run: t.run.ID(), System: t.system, Image: t.image, Nodes: cfg.Nodes,
+			Spares: t.spares(),
 			LogDir: logs, Lines: events.Feed, Keep: cfg.Keep,
 		},
 		Clients: func(
@@ -267,14 +268,22 @@ func (t *tested) test(logs string, live *live) *harness.Test {
 		Progress: live.progress, Log: t.log,
 	}
 	if len(t.schedule.Steps) > 0 {
-		test.Nemesis = func(
-			c cluster.Cluster, leader func(context.Context) sut.NodeID, start time.Duration,
-		) (harness.Nemesis, error) {
-			env := &nemesis.Env{Cluster: c, Leader: leader, Events: events}
-			return nemesis.New(env, t.schedule, start, t.log)
+		test.FaultsAtOnce = t.schedule.AtOnce()
+		test.Nemesis = func(at harness.Site) (harness.Nemesis, error) {
+			env := &nemesis.Env{Cluster: at.Cluster, System: t.system, Admin: at.Clients,
+				Events: events, Note: at.Note}
+			return nemesis.New(env, t.schedule, at.Start, t.log)
 		}
 	}
 	return test
+}
+
+// spares is how many nodes stand by to become members.
+func (t *tested) spares() int {
+	if _, ok := t.system.(sut.Membership); !ok {
+		return 0
+	}
+	return t.schedule.Spares(t.cfg.Nodes)
 }
 
 // finish judges what there is, writes the reports, and turns all of it into an exit code. failed is

@@ -180,20 +180,29 @@ func functions(w workloads.Workload, s sut.System) []string {
 	return slices.DeleteFunc(slices.Clone(w.Functions()), limited.Lacks)
 }
 
+// everyNode lists the nodes that clients may have to talk to, sooner or later.
+func everyNode(c cluster.Cluster) []sut.Node {
+	all := c.Nodes()
+	if r, ok := c.(cluster.Reserve); ok {
+		all = append(all, r.Spares()...)
+	}
+	return all
+}
+
 // clients makes the clients of a cluster: inside its network if it has one, here if not.
 func clients(
 	ctx context.Context, c cluster.Cluster, cfg config.Config, p parts, now func() time.Duration,
 ) (harness.Clients, error) {
 	host, ok := c.(cluster.DriverHost)
 	if !ok {
-		return driver.NewLocal(p.system, c.Nodes(), p.workload.Do, cfg.OpTimeout, now), nil
+		return driver.NewLocal(p.system, everyNode(c), p.workload.Do, cfg.OpTimeout, now), nil
 	}
 	stream, err := host.Driver(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return driver.NewRemote(ctx, stream, driver.Config{
-		System: p.ref, Workload: p.workload.Name(), Nodes: c.Nodes(),
+		System: p.ref, Workload: p.workload.Name(), Nodes: everyNode(c),
 		Timeout: cfg.OpTimeout, Now: now,
 	})
 }
@@ -227,7 +236,7 @@ func judge(
 	if err != nil {
 		return nil, err
 	}
-	in := &check.Input{History: h, Promises: check.PromisesOf(h.Header), Dir: dir}
+	in := &check.Input{History: h, Promises: check.PromisesOf(h), Dir: dir}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return check.Judge(ctx, in, checkers), nil

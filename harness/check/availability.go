@@ -94,22 +94,46 @@ func availabilityMarks(h *history.History, calls []history.Call) []mark {
 	if marks == nil {
 		return nil
 	}
+	marks = append(marks, faultMarks(h)...)
+	slices.SortStableFunc(marks, func(a, b mark) int { return cmp.Compare(a.at, b.at) })
+	return marks
+}
+
+// faultMarks says from when to when a majority could talk. While something is being broken or mended
+// nobody knows, unless it says beforehand that a majority stays whole.
+func faultMarks(h *history.History) (marks []mark) {
+	type end struct {
+		Step     int    `json:"step"`
+		Action   string `json:"action"`
+		Majority *bool  `json:"majority"`
+	}
+	underWay := map[end]bool{}
 	for i := range h.Ops {
 		op := &h.Ops[i]
+		var v end
+		if op.Process != history.Nemesis || json.Unmarshal(op.Value, &v) != nil && op.Value != nil {
+			continue
+		}
+		majority := v.Majority != nil && *v.Majority
+		v.Majority = nil
 		switch {
-		case op.Process != history.Nemesis:
+		case op.Type == history.Invoke && majority:
 		case op.Type == history.Invoke:
+			underWay[v] = true
 			marks = append(marks, mark{op.Time, broken})
 		default:
-			var v struct {
-				Majority *bool `json:"majority"`
+			delete(underWay, v)
+			if op.F == "heal" {
+				clear(underWay)
 			}
-			if json.Unmarshal(op.Value, &v) == nil && v.Majority != nil && *v.Majority {
+			if majority && len(underWay) == 0 {
 				marks = append(marks, mark{op.Time, whole})
+			}
+			if !majority {
+				marks = append(marks, mark{op.Time, broken})
 			}
 		}
 	}
-	slices.SortStableFunc(marks, func(a, b mark) int { return cmp.Compare(a.at, b.at) })
 	return marks
 }
 

@@ -95,8 +95,9 @@ type Promises struct {
 	Functions []string
 	// Faults asked for, by name; each must have been installed and overlapped with operations.
 	Faults []string
-	// Nodes of the cluster, by name.
-	Nodes []string
+	// Nodes of the cluster, by name: all that ever were members. Members are those of the end;
+	// nil means that all Nodes are.
+	Nodes, Members []string
 	// RecoveryLimit bounds the time from the last heal to the first success on each node and key.
 	// Zero means that it is not bounded.
 	RecoveryLimit time.Duration
@@ -106,6 +107,14 @@ type Promises struct {
 	MinOps int
 	// Restart, LeaderChange: what the plan's faults are bound to cause and must be seen.
 	Restart, LeaderChange bool
+}
+
+// members lists who the members are at the end.
+func (p *Promises) members() []string {
+	if p.Members == nil {
+		return p.Nodes
+	}
+	return p.Members
 }
 
 // Input is all that checkers may look at.

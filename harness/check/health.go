@@ -8,6 +8,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/raftcheck/raftcheck/harness/history"
 )
 
 // NodeHealth says whether a node died without having been killed, panicked, or reported a data
@@ -26,7 +30,7 @@ func (NodeHealth) Check(ctx context.Context, in *Input) Result {
 	res := Result{Property: property}
 	exits := observed(in.History, "exit")
 	for _, s := range exits {
-		if s.Asked {
+		if s.Asked || s.OOM && starved(in.History, s) {
 			continue
 		}
 		text := fmt.Sprintf("The process of %s ended at %s with exit code %d, and no fault was to "+
@@ -66,6 +70,17 @@ func (NodeHealth) Check(ctx context.Context, in *Input) Result {
 	}
 	return res
 }
+
+// starved says whether a fault had taken from the node the memory for want of which it ended.
+func starved(h *history.History, s seen) bool {
+	return slices.ContainsFunc(h.Faults(), func(f history.Fault) bool {
+		return f.Name == "memory" && slices.Contains(f.Nodes, s.op.Node) &&
+			f.From-oomSlack <= s.op.Time && s.op.Time <= f.To+oomSlack
+	})
+}
+
+// oomSlack is how far the word of an end may be from the word that the fault is in force.
+const oomSlack = time.Second
 
 // scanLog looks for alarms in the log of a node.
 func scanLog(ctx context.Context, dir fs.FS, node string) (found []Finding, err error) {

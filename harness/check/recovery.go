@@ -76,7 +76,8 @@ func (Recovery) firsts(
 	in *Input, calls []history.Call, healed time.Duration,
 ) (keys, nodes map[string]time.Duration) {
 	keys, nodes = map[string]time.Duration{}, map[string]time.Duration{}
-	for _, n := range in.Promises.Nodes {
+	members := in.Promises.members()
+	for _, n := range members {
 		nodes[n] = history.Never
 	}
 	note := func(m map[string]time.Duration, name string, end time.Duration) {
@@ -91,7 +92,7 @@ func (Recovery) firsts(
 			end = c.To
 		}
 		note(keys, op.Key, end)
-		if op.Node != "" {
+		if op.Node != "" && (members == nil || slices.Contains(members, op.Node)) {
 			note(nodes, op.Node, end)
 		}
 	}

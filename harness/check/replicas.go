@@ -50,7 +50,7 @@ func (c ReplicasAgree) Check(_ context.Context, in *Input) Result {
 		res.Validity, res.Reason = Invalid, findings[0].Text
 		return res
 	}
-	if res.Reason = c.incomplete(in.Promises.Nodes, final); res.Reason == "" {
+	if res.Reason = c.incomplete(in.Promises.members(), final); res.Reason == "" {
 		res.Validity = Valid
 	}
 	return res

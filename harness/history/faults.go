@@ -65,3 +65,25 @@ func (h *History) Faults() []Fault {
 	}
 	return fs
 }
+
+// Members lists the members at the end, and all nodes that ever were one, in order of appearance.
+func (h *History) Members() (last, ever []string) {
+	last, ever = slices.Clone(h.Header.Nodes), slices.Clone(h.Header.Nodes)
+	for i := range h.Ops {
+		op := &h.Ops[i]
+		var v struct {
+			Members []string `json:"members"`
+		}
+		if op.Process != Nemesis || op.Type == Invoke || json.Unmarshal(op.Value, &v) != nil ||
+			v.Members == nil {
+			continue
+		}
+		last = v.Members
+		for _, m := range last {
+			if !slices.Contains(ever, m) {
+				ever = append(ever, m)
+			}
+		}
+	}
+	return last, ever
+}

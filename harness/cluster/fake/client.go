@@ -20,6 +20,17 @@ func (n *node) CutData(_ context.Context, from []sut.NodeID) error {
 	return n.cutOff(n.muted, from)
 }
 
+// CutClients implements [cluster.ClientCutter].
+func (n *node) CutClients(_ context.Context, cut bool) error {
+	n.store.mu.Lock()
+	defer n.store.mu.Unlock()
+	n.lonely = cut
+	return nil
+}
+
+// Limit implements [cluster.Limiter]: the store in memory needs nothing.
+func (n *node) Limit(context.Context, cluster.Limits) error { return nil }
+
 // Reset implements [cluster.Resetter]: there is one connection to each peer.
 func (n *node) Reset(_ context.Context, peers []sut.NodeID) (int, error) { return len(peers), nil }
 
@@ -140,6 +151,11 @@ func (s *Store) serve(ctx context.Context, id sut.NodeID, do func(*node) error) 
 			return sut.Failed(ErrDown)
 		}
 		n := s.up.Host(id).(*node)
+		if n.lonely {
+			s.mu.Unlock()
+			<-ctx.Done()
+			return ctx.Err()
+		}
 		switch n.state {
 		case cluster.Running:
 			err := do(n)

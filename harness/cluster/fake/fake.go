@@ -130,6 +130,7 @@ type node struct {
 	cut     map[sut.NodeID]bool
 	muted   map[sut.NodeID]bool // cut for data
 	dropped map[sut.NodeID]uint64
+	lonely  bool // cut off from clients
 	shaped  map[sut.NodeID]cluster.Link
 	carried uint64 // packets on shaped links
 	wall    cluster.Skew
