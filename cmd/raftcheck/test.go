@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -237,7 +238,7 @@ func (t *tested) test(logs string, live *live) *harness.Test {
 	test := &harness.Test{
 		Runtime: t.runtime,
 		Spec: cluster.Spec{
-			Run: t.run.ID(), System: t.system, Image: t.image, Nodes: cfg.Nodes,
+			Run: t.clusterID(), System: t.system, Image: t.image, Nodes: cfg.Nodes,
 			Spares: t.spares(),
 			LogDir: logs, Lines: events.Feed, Keep: cfg.Keep,
 		},
@@ -285,6 +286,10 @@ func (t *tested) spares() int {
 	}
 	return t.schedule.Spares(t.cfg.Nodes)
 }
+
+// clusterID names the run on the machine. Runs of different stores may begin in the same second
+// with the same seed; one must not take the other's cluster for its own.
+func (t *tested) clusterID() string { return t.run.ID() + "-" + strconv.Itoa(os.Getpid()) }
 
 // finish judges what there is, writes the reports, and turns all of it into an exit code. failed is
 // what went wrong with the run itself.

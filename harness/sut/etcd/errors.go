@@ -36,6 +36,7 @@ var neverProposed = []string{
 	"etcdserver: mvcc: database space exceeded",
 	"etcdserver: rpc not supported for learner",
 	"etcdserver: not capable",
+	"etcdserver: unhealthy cluster",
 }
 
 // refused says what an answer means that is not 200. Definite are a request that was turned down

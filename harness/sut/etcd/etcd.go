@@ -33,18 +33,18 @@ const (
 )
 
 // Options says, for people, which options [New] takes.
-const Options = "reads=linearizable|serializable, guard=PREFIX (a write only happens in a " +
-	"transaction that compares all keys with that prefix), args=FLAGS (further flags of etcd)"
+const Options = "reads=linearizable|serializable, args=FLAGS (further flags of etcd)"
 
 // System is etcd. Its zero value has no options.
 type System struct {
 	serializable bool
-	guard        string
 	args         []string
 
-	mu      sync.Mutex            // guards what follows
-	names   map[number]sut.NodeID // by member id, as it stands in answers
-	applied map[sut.NodeID]uint64 // by node, when it was last asked
+	mu sync.Mutex // guards what follows
+	// addresses are those of nodes that have been named, by where they talk among themselves.
+	addresses map[string]sut.NodeID
+	names     map[number]sut.NodeID // by member id, as it stands in answers
+	applied   map[sut.NodeID]uint64 // by node, when it was last asked
 }
 
 // New makes the system with options, see [Options].
@@ -57,11 +57,6 @@ func New(options map[string]string) (*System, error) {
 				return nil, fmt.Errorf("option reads=%s of etcd: want linearizable or serializable", value)
 			}
 			s.serializable = value == "serializable"
-		case "guard":
-			if value == "" {
-				return nil, fmt.Errorf("option guard of etcd: want a prefix of keys")
-			}
-			s.guard = value
 		case "args":
 			s.args = strings.Fields(value)
 		default:
@@ -79,6 +74,11 @@ func (s *System) ElectionTimeout() time.Duration { return time.Second }
 
 // Command implements [sut.System].
 func (s *System) Command(self sut.Node, all []sut.Node) sut.Command {
+	return s.command(self, all, "new")
+}
+
+// command starts self in a cluster that is "new", or "existing".
+func (s *System) command(self sut.Node, all []sut.Node, state string) sut.Command {
 	peers := make([]string, len(all))
 	for i, n := range all {
 		peers[i] = string(n.ID) + "=" + peerURL(n)
@@ -89,10 +89,18 @@ func (s *System) Command(self sut.Node, all []sut.Node) sut.Command {
 		"--listen-peer-urls", peerURL(self), "--initial-advertise-peer-urls", peerURL(self),
 		"--listen-client-urls", client, "--advertise-client-urls", client,
 		"--initial-cluster", strings.Join(peers, ","), "--initial-cluster-token", "raftcheck",
-		"--initial-cluster-state", "new",
+		"--initial-cluster-state", state,
 		"--heartbeat-interval", heartbeatMS, "--election-timeout", electionMS,
 	}
 	return sut.Command{Args: append(args, s.args...), DataDir: volume}
+}
+
+// Abilities implements [sut.Able].
+func (s *System) Abilities() []sut.Ability {
+	return []sut.Ability{
+		sut.AbleKV, sut.AbleDelete, sut.AbleRange, sut.AbleTxn, sut.AbleGuard, sut.AbleStale,
+		sut.AbleVersions, sut.AbleWatch,
+	}
 }
 
 func peerURL(n sut.Node) string {
@@ -105,7 +113,6 @@ func (s *System) Dial(_ context.Context, n sut.Node) (sut.Conn, error) { return 
 func (s *System) conn(n sut.Node) *Conn {
 	return &Conn{
 		web: web.New(netip.AddrPortFrom(n.Addr, clientPort)), serializable: s.serializable,
-		guard: s.guard,
 	}
 }
 
@@ -113,7 +120,6 @@ func (s *System) conn(n sut.Node) *Conn {
 type Conn struct {
 	web          *web.Client
 	serializable bool
-	guard        string
 }
 
 // Close implements [sut.Conn].

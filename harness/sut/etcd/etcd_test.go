@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -23,6 +24,7 @@ type gateway struct {
 	status  int
 	answers map[string]string
 	asked   map[string]map[string]any
+	after   func(path string) // each answer; nil for nothing
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -39,12 +41,15 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(g.status)
 	}
 	_, _ = w.Write([]byte(answer))
+	if g.after != nil {
+		g.after(path)
+	}
 }
 
 // serve connects a client of s with an etcd that gives answers, by path.
 func serve(t *testing.T, s *System, status int, answers map[string]string) (*Conn, *gateway) {
 	t.Helper()
-	g := &gateway{status, answers, map[string]map[string]any{}}
+	g := &gateway{status: status, answers: answers, asked: map[string]map[string]any{}}
 	server := httptest.NewServer(g)
 	t.Cleanup(server.Close)
 	c := s.conn(sut.Node{ID: "n1", Addr: netip.MustParseAddr("127.0.0.1")})
@@ -163,17 +168,12 @@ func TestOptionsChangeWhatIsAsked(t *testing.T) {
 	if _, err := conn.Get(t.Context(), "k"); err != nil || g.asked["kv/range"]["serializable"] != true {
 		t.Errorf("asked %v, %v, want a serializable read", g.asked["kv/range"], err)
 	}
-	conn, g = serve(t, open(t, map[string]string{"guard": "k"}), 0,
-		map[string]string{"kv/txn": `{"succeeded":true}`})
-	if err := conn.Put(t.Context(), "k1", "v"); err != nil || g.asked["kv/txn"] == nil {
-		t.Errorf("asked %v, %v, want a transaction", g.asked, err)
-	}
 	args := open(t, map[string]string{"args": "--snapshot-count 100"}).Command(
 		sut.Node{ID: "n1", Addr: netip.MustParseAddr("10.0.0.1")}, nil).Args
 	if !slices.Contains(args, "--snapshot-count") {
 		t.Errorf("started with %v", args)
 	}
-	for _, wrong := range []map[string]string{{"reads": "quick"}, {"guard": ""}, {"read": "x"}} {
+	for _, wrong := range []map[string]string{{"reads": "quick"}, {"read": "x"}} {
 		if _, err := New(wrong); err == nil {
 			t.Errorf("%v is taken", wrong)
 		}
@@ -193,10 +193,34 @@ func TestStatusTellsWhoLeads(t *testing.T) {
 	} {
 		s := &System{}
 		conn, _ := serve(t, s, 0, map[string]string{
-			"maintenance/status": answer, "cluster/member/list": members})
+			"maintenance/status": answer, "cluster/member/list": members, "kv/range": "{}"})
 		got, err := s.status(t.Context(), sut.Node{ID: "n1"}, conn)
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%s: %v\n%s", answer, err, diff)
+		}
+	}
+}
+
+func TestALeaderThatIsNotSureOfItsTermIsACandidate(t *testing.T) {
+	status := func(term string) string {
+		return `{"header":{"member_id":"11"},"leader":"11","raftTerm":"` + term + `"}`
+	}
+	for name, change := range map[string]func(map[string]string){
+		"it can not read":                      func(m map[string]string) { delete(m, "kv/range") },
+		"its first entry was applied just now": func(m map[string]string) { m["maintenance/status"] = status("5") },
+	} {
+		s := &System{}
+		answers := map[string]string{
+			"maintenance/status": status("4"), "cluster/member/list": members, "kv/range": "{}"}
+		conn, g := serve(t, s, 0, answers)
+		g.after = func(path string) {
+			if path == "maintenance/status" {
+				change(answers)
+			}
+		}
+		got, err := s.status(t.Context(), sut.Node{ID: "n1"}, conn)
+		if err != nil || got.Role != "candidate" || got.Term != 4 {
+			t.Errorf("%s: got %+v, %v", name, got, err)
 		}
 	}
 }
@@ -229,5 +253,66 @@ func TestPrefixEndIsTheFirstKeyBehind(t *testing.T) {
 		if got := prefixEnd(prefix); got != want {
 			t.Errorf("%q: got %q, want %q", prefix, got, want)
 		}
+	}
+}
+
+func TestATransactionIsAskedForAsEtcdWantsIt(t *testing.T) {
+	conn, g := serve(t, &System{}, 0, map[string]string{
+		"kv/txn": `{"succeeded":true,"header":{"revision":"9"},"responses":[{"response_put":{}}]}`})
+	one, four, no := "1", uint64(4), false
+	res, err := conn.Txn(t.Context(), sut.Txn{
+		If:   []sut.Condition{{Key: "a", Value: &one}, {Key: "b", Version: &four}, {Key: "c", Exists: &no}},
+		Then: []sut.Step{{Do: sut.StepPut, Key: "a", Value: "2"}},
+	})
+	want := sut.TxnResult{Succeeded: true, Version: 9, Values: []sut.Value{{}}}
+	if diff := cmp.Diff(want, res); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	raw, _ := json.Marshal(g.asked["kv/txn"])
+	const asked = `{"compare":[{"key":"YQ==","result":"EQUAL","target":"VALUE","value":"MQ=="},` +
+		`{"key":"Yg==","mod_revision":"4","result":"EQUAL","target":"MOD"},` +
+		`{"key":"Yw==","result":"EQUAL","target":"VERSION","version":"0"}],"failure":[],` +
+		`"success":[{"request_put":{"key":"YQ==","value":"Mg=="}}]}`
+	if string(raw) != asked {
+		t.Errorf("asked %s, want %s", raw, asked)
+	}
+	steps := []sut.Step{{Do: sut.StepAppend, Key: "a"}}
+	if _, err := conn.Txn(t.Context(), sut.Txn{Then: steps}); !sut.Definite(err) {
+		t.Errorf("an append: %v", err)
+	}
+}
+
+func TestMembersAreChangedOneAtATime(t *testing.T) {
+	node := func(i byte) sut.Node {
+		return sut.Node{ID: sut.NodeID([]byte{'n', '0' + i}), Addr: netip.AddrFrom4([4]byte{10, 0, 0, i})}
+	}
+	for _, c := range []struct {
+		name        string
+		want        []sut.Node
+		path        string
+		unsupported bool
+	}{
+		{"nothing to do", []sut.Node{node(1), node(2), node(3)}, "", false},
+		{"one more", []sut.Node{node(1), node(2), node(3), node(4)}, "cluster/member/add", false},
+		{"one less", []sut.Node{node(1), node(3)}, "cluster/member/remove", false},
+		{"one for another", []sut.Node{node(1), node(2), node(4)}, "", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &System{}
+			s.knows(node(3)) // which has been added and has not started: it has no name yet
+			conn, g := serve(t, s, 0, map[string]string{
+				"cluster/member/add": "{}", "cluster/member/remove": "{}",
+				"cluster/member/list": `{"members":[{"ID":"11","name":"n1"},{"ID":"12","name":"n2"},
+					{"ID":"13","peerURLs":["http://10.0.0.3:2380"]}]}`})
+			err := s.setMembers(t.Context(), conn, c.want)
+			if errors.Is(err, errors.ErrUnsupported) != c.unsupported || sut.Definite(err) != c.unsupported {
+				t.Errorf("got %v", err)
+			}
+			for _, path := range []string{"cluster/member/add", "cluster/member/remove"} {
+				if asked := g.asked[path] != nil; asked != (path == c.path) {
+					t.Errorf("%s was asked: %v", path, asked)
+				}
+			}
+		})
 	}
 }

@@ -2,8 +2,6 @@ package etcd
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/raftcheck/raftcheck/harness/sut"
 )
@@ -27,15 +25,13 @@ func (a rangeAnswer) value() sut.Value {
 	if len(a.KVs) == 0 {
 		return sut.Value{}
 	}
-	kv := a.KVs[0]
-	return sut.Value{Data: string(kv.Value), Present: true, Version: uint64(kv.ModRevision)}
+	return a.KVs[0].item().Value
 }
 
-type txnAnswer struct {
-	Succeeded bool `json:"succeeded"`
-	Responses []struct {
-		Range rangeAnswer `json:"response_range"`
-	} `json:"responses"`
+func (kv keyValue) item() sut.Item {
+	return sut.Item{Key: string(kv.Key), Value: sut.Value{
+		Data: string(kv.Value), Present: true, Version: uint64(kv.ModRevision),
+	}}
 }
 
 // Get implements [sut.KV].
@@ -48,57 +44,53 @@ func (c *Conn) Get(ctx context.Context, key string) (sut.Value, error) {
 	return a.value(), nil
 }
 
+// GetStale implements [sut.StaleReader].
+func (c *Conn) GetStale(ctx context.Context, key string) (sut.Value, error) {
+	stale := *c
+	stale.serializable = true
+	return stale.Get(ctx, key)
+}
+
+// Range implements [sut.Ranger]: in one request, whose keys are all of the same moment.
+func (c *Conn) Range(ctx context.Context, prefix string) ([]sut.Item, error) {
+	var a rangeAnswer
+	err := c.call(ctx, "kv/range", object{
+		"key": text(prefix), "range_end": text(prefixEnd(prefix)), "serializable": c.serializable,
+	}, &a)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]sut.Item, len(a.KVs))
+	for i, kv := range a.KVs {
+		items[i] = kv.item()
+	}
+	return items, nil
+}
+
+// changed is the answer to a write.
+type changed struct {
+	Header  answerHeader `json:"header"`
+	Deleted number       `json:"deleted"`
+}
+
 // Put implements [sut.KV].
 func (c *Conn) Put(ctx context.Context, key, value string) error {
-	put := object{"key": text(key), "value": text(value)}
-	if c.guard == "" {
-		return c.call(ctx, "kv/put", put, &struct{}{})
-	}
-	return c.guarded(ctx, object{"request_put": put})
+	_, err := c.PutVersioned(ctx, key, value)
+	return err
 }
 
-// guarded writes in a transaction that first looks at all keys of the guard. It makes etcd take its
-// time between the decision and the write; whether there are such keys makes no difference.
-func (c *Conn) guarded(ctx context.Context, ops ...object) error {
-	var a txnAnswer
-	err := c.call(ctx, "kv/txn", object{
-		"compare": []object{{
-			"key": text(c.guard), "range_end": text(prefixEnd(c.guard)),
-			"target": "VERSION", "result": "GREATER", "version": "0",
-		}},
-		"success": ops,
-	}, &a)
-	if err != nil {
-		return err
-	}
-	if !a.Succeeded {
-		return sut.Failed(errors.New("a key that is there has no version"))
-	}
-	return nil
+// PutVersioned implements [sut.VersionedWriter].
+func (c *Conn) PutVersioned(ctx context.Context, key, value string) (uint64, error) {
+	var a changed
+	err := c.call(ctx, "kv/put", object{"key": text(key), "value": text(value)}, &a)
+	return uint64(a.Header.Revision), err
 }
 
-// CAS implements [sut.KV].
-func (c *Conn) CAS(ctx context.Context, key, old, new string) (sut.CASResult, error) {
-	var a txnAnswer
-	err := c.call(ctx, "kv/txn", object{
-		"compare": []object{{
-			"key": text(key), "target": "VALUE", "result": "EQUAL", "value": text(old),
-		}},
-		"success": []object{{"request_put": object{"key": text(key), "value": text(new)}}},
-		"failure": []object{{"request_range": object{"key": text(key)}}},
-	}, &a)
-	if err != nil {
-		return sut.CASResult{}, err
-	}
-	if a.Succeeded {
-		return sut.CASResult{Swapped: true}, nil
-	}
-	if len(a.Responses) != 1 {
-		return sut.CASResult{}, fmt.Errorf("%d responses to a transaction that asked for one",
-			len(a.Responses))
-	}
-	found := a.Responses[0].Range.value()
-	return sut.CASResult{Found: &found}, nil
+// Delete implements [sut.Deleter].
+func (c *Conn) Delete(ctx context.Context, key string) (bool, error) {
+	var a changed
+	err := c.call(ctx, "kv/deleterange", object{"key": text(key)}, &a)
+	return a.Deleted > 0, err
 }
 
 // prefixEnd is the end of the range of all keys with a prefix, which is not empty: the prefix with

@@ -44,6 +44,9 @@ func (s *System) status(ctx context.Context, n sut.Node, c *Conn) (sut.Status, e
 		ID: n.ID, Term: uint64(a.RaftTerm), Role: role(a),
 		Commit: uint64(a.RaftIndex), Applied: uint64(a.AppliedIndex),
 	}
+	if st.Role == "leader" && !c.leads(ctx, a) {
+		st.Role = "candidate"
+	}
 	var err error
 	if st.Leader, err = s.nameOf(ctx, c, a.Leader); err != nil {
 		return sut.Status{}, fmt.Errorf("members by %s: %w", n.ID, err)
@@ -64,6 +67,18 @@ func role(a statusAnswer) string {
 		return "leader"
 	}
 	return "follower"
+}
+
+// leads says whether the node that answered a, and calls itself the leader, leads in the term that it
+// named. What etcd tells is the term of the last entry that it has applied: one that was elected
+// just now names an earlier one. So the node has to carry out a linearizable read, for which a
+// leader needs an applied entry of its own term, and to tell the same once more.
+func (c *Conn) leads(ctx context.Context, a statusAnswer) bool {
+	read := object{"key": text("\x00"), "count_only": true}
+	var after statusAnswer
+	return c.call(ctx, "kv/range", read, &struct{}{}) == nil &&
+		c.call(ctx, "maintenance/status", object{}, &after) == nil &&
+		after.Leader == a.Leader && after.RaftTerm == a.RaftTerm
 }
 
 // quiet says whether n had applied as much when it was last asked, and remembers it.
@@ -119,15 +134,6 @@ func hashKV(ctx context.Context, n sut.Node, c *Conn) (hash hashAnswer, err erro
 	return hash, err
 }
 
-type memberList struct {
-	Members []struct {
-		ID       number   `json:"ID"`
-		Name     string   `json:"name"`
-		PeerURLs []string `json:"peerURLs"`
-		Learner  bool     `json:"isLearner"`
-	} `json:"members"`
-}
-
 // nameOf is the name of a member by its id; empty for none, and for one that has not started yet.
 func (s *System) nameOf(ctx context.Context, c *Conn, id number) (sut.NodeID, error) {
 	if id == 0 {
@@ -139,8 +145,8 @@ func (s *System) nameOf(ctx context.Context, c *Conn, id number) (sut.NodeID, er
 	if known {
 		return name, nil
 	}
-	var list memberList
-	if err := c.call(ctx, "cluster/member/list", object{"linearizable": false}, &list); err != nil {
+	list, err := c.list(ctx)
+	if err != nil {
 		return "", err
 	}
 	s.mu.Lock()
@@ -148,7 +154,7 @@ func (s *System) nameOf(ctx context.Context, c *Conn, id number) (sut.NodeID, er
 	if s.names == nil {
 		s.names = map[number]sut.NodeID{}
 	}
-	for _, m := range list.Members {
+	for _, m := range list {
 		if m.Name != "" {
 			s.names[m.ID] = sut.NodeID(m.Name)
 		}

@@ -57,6 +57,19 @@ type Request struct {
 // Do asks, and returns whatever the node answers. The error is definite if the node could not be
 // reached at all; whatever else goes wrong leaves open what came of it.
 func (c *Client) Do(ctx context.Context, r Request) (status int, body []byte, err error) {
+	status, stream, err := c.Stream(ctx, r)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer stream.Close()
+	if body, err = io.ReadAll(io.LimitReader(stream, maxAnswer)); err != nil {
+		return 0, nil, fmt.Errorf("read the answer: %w", err)
+	}
+	return status, body, nil
+}
+
+// Stream asks as [Client.Do] does, and returns the answer while it comes. The caller closes it.
+func (c *Client) Stream(ctx context.Context, r Request) (int, io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, r.Method, c.base+r.Path, bytes.NewReader(r.Body))
 	if err != nil {
 		return 0, nil, sut.Failed(fmt.Errorf("%s %s: %w", r.Method, r.Path, err))
@@ -73,11 +86,7 @@ func (c *Client) Do(ctx context.Context, r Request) (status int, body []byte, er
 		}
 		return 0, nil, err
 	}
-	defer resp.Body.Close()
-	if body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer)); err != nil {
-		return 0, nil, fmt.Errorf("read the answer: %w", err)
-	}
-	return resp.StatusCode, body, nil
+	return resp.StatusCode, resp.Body, nil
 }
 
 // Close lets the connection go.
