@@ -213,6 +213,16 @@ func TestCoverage(t *testing.T) {
 				r.fault("kill", 1, "heal", "healed", true).wait(5)
 				r.ask(0, "n1", "read", "k", history.Ok)
 			}, says: "No operation ran while a kill"},
+		{name: "a fault of a moment counts from when it was asked for", want: Valid, files: logs,
+			promises: Promises{Faults: []string{"reset"}},
+			run: func(r *run) {
+				r.fault("reset", 1, "inject", "installed", true)
+				injected := r.h.Ops[len(r.h.Ops)-1]
+				r.h.Ops = r.h.Ops[:len(r.h.Ops)-1]
+				r.wait(5).ask(0, "n1", "read", "k", history.Ok).wait(5)
+				r.add(injected)
+				r.fault("reset", 1, "heal", "healed", true).wait(5)
+			}},
 		{name: "no restart", promises: all, want: Unknown, says: "No node was seen to come back"},
 		{name: "one leader all the time", promises: all, want: Unknown,
 			run: func(r *run) {

@@ -68,6 +68,10 @@ func (c Coverage) Check(_ context.Context, in *Input) Result {
 	return res
 }
 
+// momentary is what a fault is that was over as soon as it had been seen, such as connections that were
+// broken: it was in force at some moment of its injection.
+const momentary = 10 * time.Millisecond
+
 type missFunc func(class, node, format string, args ...any)
 
 // faults looks for each fault that was asked for.
@@ -78,8 +82,12 @@ func (Coverage) faults(in *Input, calls []history.Call, miss missFunc) {
 		for _, f := range faults {
 			if f.Name == name && f.Installed {
 				installed = true
+				from := f.From
+				if f.To-f.From < momentary {
+					from = f.Asked
+				}
 				met = met || slices.ContainsFunc(calls, func(c history.Call) bool {
-					return c.Done >= 0 && c.From <= f.To && endOf(in.History, c) >= f.From
+					return c.Done >= 0 && c.From <= f.To && endOf(in.History, c) >= from
 				})
 			}
 		}

@@ -14,9 +14,9 @@ type Fault struct {
 	Nodes []string
 	// Installed says that it was seen to be in effect. If it is false, it may have been.
 	Installed bool
-	// From is when it was seen to be in effect, To when it was seen to be gone; [Never] if it
+	// Asked is when its injection began. From is when it was seen to be in effect, To when it was seen to be gone; [Never] if it
 	// was not.
-	From, To time.Duration
+	Asked, From, To time.Duration
 	// Index is the index of the operation that ends the injection.
 	Index int64
 }
@@ -34,13 +34,17 @@ type faultValue struct {
 func (h *History) Faults() []Fault {
 	var fs []Fault
 	active := map[int]int{} // by step, position in fs
+	asked := map[int]time.Duration{}
 	for i := range h.Ops {
 		op := &h.Ops[i]
-		if op.Process != Nemesis || op.Type == Invoke {
+		var v faultValue
+		if op.Process != Nemesis || json.Unmarshal(op.Value, &v) != nil {
 			continue
 		}
-		var v faultValue
-		if json.Unmarshal(op.Value, &v) != nil {
+		if op.Type == Invoke {
+			if v.Action == "inject" {
+				asked[v.Step] = op.Time
+			}
 			continue
 		}
 		switch {
@@ -52,9 +56,14 @@ func (h *History) Faults() []Fault {
 		case op.F == "heal":
 		case v.Action == "inject" && v.Outcome != "skipped":
 			active[v.Step] = len(fs)
+			began, ok := asked[v.Step]
+			if !ok {
+				began = op.Time
+			}
 			fs = append(fs, Fault{
 				Name: op.F, Step: v.Step, Nodes: slices.Clone(v.Nodes),
-				Installed: v.Outcome == "installed", From: op.Time, To: Never, Index: op.Index,
+				Installed: v.Outcome == "installed", Asked: began, From: op.Time, To: Never,
+				Index: op.Index,
 			})
 		case v.Action == "heal" && v.Outcome == "healed":
 			if at, ok := active[v.Step]; ok {

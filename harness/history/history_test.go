@@ -408,9 +408,9 @@ func TestFaults(t *testing.T) {
 		op(8, Info, "cut", `{"step":4,"action":"inject","outcome":"installed"}`),
 	}}
 	want := []Fault{
-		{Name: "kill", Step: 1, Nodes: []string{"n1"}, Installed: true, From: 2, To: 6},
-		{Name: "cut", Step: 2, From: 3, To: 7},
-		{Name: "cut", Step: 4, Installed: true, From: 8, To: Never},
+		{Name: "kill", Step: 1, Nodes: []string{"n1"}, Installed: true, Asked: 1, From: 2, To: 6},
+		{Name: "cut", Step: 2, Asked: 3, From: 3, To: 7},
+		{Name: "cut", Step: 4, Installed: true, Asked: 8, From: 8, To: Never},
 	}
 	if diff := cmp.Diff(want, h.Faults()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
