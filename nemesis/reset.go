@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/raftcheck/raftcheck/harness/cluster"
 	"github.com/raftcheck/raftcheck/harness/sut"
@@ -29,8 +30,31 @@ func (reset) Inject(ctx context.Context, env *Env, step Step) (Effect, error) {
 		return Effect{}, err
 	}
 	eff := Effect{Nodes: target}
+	broken := 0
+	// Soon after another fault there may be none yet.
+	waiting, cancel := context.WithTimeout(ctx, connectLimit)
+	defer cancel()
+	late := poll(waiting, func() bool {
+		broken, err = resetAll(ctx, env, target)
+		return err != nil || broken > 0
+	})
+	switch {
+	case err != nil:
+		return eff, unable(err)
+	case late != nil:
+		return eff, errors.New("there was no connection to break")
+	}
+	eff.Evidence = map[string]any{"broken_connections": broken}
+	return eff, nil
+}
+
+// connectLimit is how long nodes may take to connect with each other.
+const connectLimit = 2 * time.Second
+
+// resetAll breaks the connections of target with all nodes, and counts them.
+func resetAll(ctx context.Context, env *Env, target []sut.NodeID) (int, error) {
 	var broken atomic.Int64
-	err = each(target, func(id sut.NodeID) error {
+	err := each(target, func(id sut.NodeID) error {
 		host, ok := env.Cluster.Host(id).(cluster.Resetter)
 		if !ok {
 			return cluster.Unable{Err: errors.New("connections can not be broken here")}
@@ -43,12 +67,5 @@ func (reset) Inject(ctx context.Context, env *Env, step Step) (Effect, error) {
 		}
 		return nil
 	})
-	switch {
-	case err != nil:
-		return eff, unable(err)
-	case broken.Load() == 0:
-		return eff, errors.New("there was no connection to break")
-	}
-	eff.Evidence = map[string]any{"broken_connections": broken.Load()}
-	return eff, nil
+	return int(broken.Load()), err
 }

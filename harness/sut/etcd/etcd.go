@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -33,11 +34,13 @@ const (
 )
 
 // Options says, for people, which options [New] takes.
-const Options = "reads=linearizable|serializable, args=FLAGS (further flags of etcd)"
+const Options = "reads=linearizable|serializable, args=FLAGS (further flags of etcd), " +
+	"retries=N (a broken client: it tries each request again after half a second)"
 
 // System is etcd. Its zero value has no options.
 type System struct {
 	serializable bool
+	retries      int
 	args         []string
 
 	mu sync.Mutex // guards what follows
@@ -57,6 +60,12 @@ func New(options map[string]string) (*System, error) {
 				return nil, fmt.Errorf("option reads=%s of etcd: want linearizable or serializable", value)
 			}
 			s.serializable = value == "serializable"
+		case "retries":
+			n, err := strconv.Atoi(value)
+			if err != nil || n < 1 || n > maxRetries {
+				return nil, fmt.Errorf("option retries=%s of etcd: want 1 to %d", value, maxRetries)
+			}
+			s.retries = n
 		case "args":
 			s.args = strings.Fields(value)
 		default:
@@ -66,8 +75,20 @@ func New(options map[string]string) (*System, error) {
 	return s, nil
 }
 
-// Name implements [sut.System].
-func (s *System) Name() string { return Name }
+const (
+	maxRetries = 100
+	// patience is how long a client that tries again waits for an answer.
+	patience = 500 * time.Millisecond
+)
+
+// Name implements [sut.System]. A client that breaks its contract is part of what is put to the test,
+// so that nobody takes what comes of it for a bug of etcd.
+func (s *System) Name() string {
+	if s.retries > 0 {
+		return "etcd through a client that tries again"
+	}
+	return Name
+}
 
 // ElectionTimeout implements [sut.Timing]: etcd draws between one and two of its timeouts.
 func (s *System) ElectionTimeout() time.Duration { return time.Second }
@@ -113,6 +134,7 @@ func (s *System) Dial(_ context.Context, n sut.Node) (sut.Conn, error) { return 
 func (s *System) conn(n sut.Node) *Conn {
 	return &Conn{
 		web: web.New(netip.AddrPortFrom(n.Addr, clientPort)), serializable: s.serializable,
+		retries: s.retries,
 	}
 }
 
@@ -120,6 +142,7 @@ func (s *System) conn(n sut.Node) *Conn {
 type Conn struct {
 	web          *web.Client
 	serializable bool
+	retries      int
 }
 
 // Close implements [sut.Conn].
@@ -131,8 +154,27 @@ func (c *Conn) call(ctx context.Context, path string, body, answer any) error {
 	if err != nil {
 		return sut.Failed(fmt.Errorf("%s: %w", path, err))
 	}
+	err = c.once(ctx, path, raw, answer)
+	for range c.retries { // only the broken client has any
+		if err == nil || sut.Definite(err) || ctx.Err() != nil {
+			break
+		}
+		if err = c.once(ctx, path, raw, answer); sut.Definite(err) {
+			err = fmt.Errorf("tried again: %w", errors.New(err.Error())) // the first may have happened
+		}
+	}
+	return err
+}
+
+// once asks once.
+func (c *Conn) once(ctx context.Context, path string, body []byte, answer any) error {
+	if c.retries > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
 	status, got, err := c.web.Do(ctx, web.Request{
-		Method: "POST", Path: "/v3/" + path, Type: "application/json", Body: raw,
+		Method: "POST", Path: "/v3/" + path, Type: "application/json", Body: body,
 	})
 	if err != nil {
 		return err

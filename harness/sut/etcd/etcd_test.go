@@ -173,7 +173,7 @@ func TestOptionsChangeWhatIsAsked(t *testing.T) {
 	if !slices.Contains(args, "--snapshot-count") {
 		t.Errorf("started with %v", args)
 	}
-	for _, wrong := range []map[string]string{{"reads": "quick"}, {"read": "x"}} {
+	for _, wrong := range []map[string]string{{"reads": "quick"}, {"read": "x"}, {"retries": "0"}} {
 		if _, err := New(wrong); err == nil {
 			t.Errorf("%v is taken", wrong)
 		}
@@ -314,5 +314,23 @@ func TestMembersAreChangedOneAtATime(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestOnlyTheClientThatIsAskedToTriesAgain(t *testing.T) {
+	for retries, want := range map[string]int{"": 1, "3": 4} {
+		s := &System{}
+		if retries != "" {
+			s = open(t, map[string]string{"retries": retries})
+		}
+		conn, g := serve(t, s, 503, map[string]string{"kv/put": `{"code":14,"message":"leader changed"}`})
+		asked := 0
+		g.after = func(string) { asked++ }
+		if err := conn.Put(t.Context(), "k", "v"); err == nil || sut.Definite(err) || asked != want {
+			t.Errorf("retries %q: asked %d times, %v, want %d times", retries, asked, err, want)
+		}
+		if broken := s.Name() != Name; broken != (retries != "") {
+			t.Errorf("retries %q: called %q", retries, s.Name())
+		}
 	}
 }
