@@ -24,7 +24,6 @@ type System struct {
 	options map[string]string
 
 	mu      sync.Mutex                  // guards what follows
-	nodes   []sut.Node                  // the last that were started
 	ready   map[sut.NodeID]bool         // those that have shown what was written
 	helpers map[sut.NodeID]*programConn // those that are asked for the status
 }

@@ -18,8 +18,8 @@ type member struct {
 
 var _ sut.Membership = (*System)(nil)
 
-// Joining implements [sut.Membership]: etcd has to be told first, and gives whoever comes back a new
-// identity, with which an old disk does not go.
+// Joining implements [sut.Membership]: etcd has to be told first, and gives whoever comes back a
+// new identity, with which an old disk does not go.
 func (s *System) Joining(self sut.Node, members, _ []sut.Node) sut.Joining {
 	return sut.Joining{
 		Command:  s.command(self, append(slices.Clone(members), self), "existing"),

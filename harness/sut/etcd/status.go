@@ -69,8 +69,8 @@ func role(a statusAnswer) string {
 	return "follower"
 }
 
-// leads says whether the node that answered a, and calls itself the leader, leads in the term that it
-// named. What etcd tells is the term of the last entry that it has applied: one that was elected
+// leads says whether the node that answered a, and calls itself the leader, leads in the term that
+// it named. What etcd tells is the term of the last entry that it has applied: one that was elected
 // just now names an earlier one. So the node has to carry out a linearizable read, for which a
 // leader needs an applied entry of its own term, and to tell the same once more.
 func (c *Conn) leads(ctx context.Context, a statusAnswer) bool {

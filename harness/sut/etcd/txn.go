@@ -134,7 +134,7 @@ func requests(all []sut.Step) ([]object, error) {
 	return list, nil
 }
 
-// guards is how often a guard is compared: so often that a few hundred keys take etcd noticeable time.
+// guards is how often a guard is compared: so often that it takes etcd noticeable time.
 const guards = 4
 
 // PutGuarded implements [sut.Guarder]. That no version is the largest there can be holds for all

@@ -38,7 +38,7 @@ func (c *Conn) Watch(
 		Method: "POST", Path: "/v3/watch", Type: "application/json", Body: body,
 	})
 	if err != nil {
-		return unlessDone(ctx, err)
+		return ended(ctx, err)
 	}
 	defer stream.Close()
 	if status != 200 {
@@ -48,7 +48,7 @@ func (c *Conn) Watch(
 	for {
 		var a watchAnswer
 		if err := dec.Decode(&a); err != nil {
-			return unlessDone(ctx, err)
+			return ended(ctx, err)
 		}
 		r := a.Result
 		switch {
@@ -67,10 +67,10 @@ func (c *Conn) Watch(
 	}
 }
 
-// unlessDone is err, unless it comes from the end of ctx.
-func unlessDone(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+// ended is how a watch ended: as it was meant to if ctx is done, whatever err says.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return fmt.Errorf("watch: %w", err)
 	}
-	return fmt.Errorf("watch: %w", err)
+	return nil
 }

@@ -135,8 +135,8 @@ func (c *Conn) publish(ctx context.Context, m *nats.Msg) error {
 	return err
 }
 
-// CAS implements [sut.KV]. NATS compares the version, not the value; so it is a read, and a write if
-// the version is still the same. If it is not, the value was another in between, and nothing was
+// CAS implements [sut.KV]. NATS compares the version, not the value; so it is a read, and a write
+// if the version is still the same. If it is not, the value was another in between, and nothing was
 // written.
 func (c *Conn) CAS(ctx context.Context, key, old, new string) (sut.CASResult, error) {
 	found, err := c.Get(ctx, key)

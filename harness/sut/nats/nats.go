@@ -1,5 +1,5 @@
-// Package nats is the adapter of NATS JetStream as a key-value store: a bucket that is replicated by
-// NATS's own Raft. It sends bare requests and tries none twice, which the client library's own
+// Package nats is the adapter of NATS JetStream as a key-value store: a bucket that is replicated
+// by NATS's own Raft. It sends bare requests and tries none twice, which the client library's own
 // key-value store does.
 package nats
 
@@ -30,7 +30,7 @@ const (
 )
 
 // Options says, for people, which options [New] takes.
-const Options = "reads=leader|direct (any replica answers, which is what NATS's own clients ask for), " +
+const Options = "reads=leader|direct (any replica answers, as NATS's own clients ask for), " +
 	"replicas=1|3|5"
 
 // System is NATS JetStream. It is made by [New].
@@ -46,7 +46,7 @@ type System struct {
 func New(options map[string]string) (*System, error) {
 	s := &System{replicas: 3}
 	for name, value := range options {
-		ok := false
+		var ok bool
 		switch name {
 		case "reads":
 			ok = value == "leader" || value == "direct"
