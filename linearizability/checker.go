@@ -77,27 +77,48 @@ func (c *Checker) Check(ctx context.Context, in *check.Input) check.Result {
 		res.Reason = err.Error()
 		return res
 	}
-	decisions := c.decideAll(ctx, keys)
-	return c.result(ctx, newStory(in.History, calls), keys, decisions)
+	story := newStory(in.History, calls)
+	subjects := make([]subject, len(keys))
+	for i, k := range keys {
+		subjects[i] = subject{
+			key: k.key, operations: len(k.ops),
+			decide: func() Decision { return Decide(ctx, k.ops, c.budget) },
+			explain: func(d *Decision) (check.Finding, bool) {
+				core := Minimize(ctx, k.ops, d.Core)
+				return story.explain(k, core), confirm(core)
+			},
+		}
+	}
+	return conclude(subjects, decideAll(ctx, subjects), "keys")
 }
 
-// decideAll decides all keys, as many at once as there are processors.
-func (c *Checker) decideAll(ctx context.Context, keys []*keyOps) []Decision {
-	decisions := make([]Decision, len(keys))
+// subject is what is decided for itself: a key, or an object.
+type subject struct {
+	key        string
+	operations int
+	decide     func() Decision
+	// explain works out the evidence of an Illegal, and says whether trying every order of the
+	// operations in it has confirmed it.
+	explain func(*Decision) (check.Finding, bool)
+}
+
+// decideAll decides all subjects, as many at once as there are processors.
+func decideAll(ctx context.Context, subjects []subject) []Decision {
+	decisions := make([]Decision, len(subjects))
 	next := make(chan int)
 	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(keys)) {
+	for range min(runtime.GOMAXPROCS(0), len(subjects)) {
 		wg.Go(func() {
 			for i := range next {
 				if ctx.Err() != nil {
 					decisions[i].Reason = check.OutOfTime(context.Cause(ctx))
 					continue
 				}
-				decisions[i] = Decide(ctx, keys[i].ops, c.budget)
+				decisions[i] = subjects[i].decide()
 			}
 		})
 	}
-	for i := range keys {
+	for i := range subjects {
 		next <- i
 	}
 	close(next)
@@ -129,15 +150,14 @@ type undecided struct {
 // maxIllegal bounds for how many keys the evidence is worked out.
 const maxIllegal = 10
 
-func (c *Checker) result(
-	ctx context.Context, s *story, keys []*keyOps, decisions []Decision,
-) check.Result {
+// conclude makes the result of all decisions; what says what the subjects are.
+func conclude(subjects []subject, decisions []Decision, what string) check.Result {
 	res := check.Result{Property: property, Validity: check.Valid}
-	f := figures{Keys: len(keys), Engines: map[string]int{}}
+	f := figures{Keys: len(subjects), Engines: map[string]int{}}
 	illegal, confirmed := 0, true
-	for i, k := range keys {
+	for i, s := range subjects {
 		d := &decisions[i]
-		f.Operations += len(k.ops)
+		f.Operations += s.operations
 		f.Steps += d.Steps
 		switch d.Answer {
 		case register.Legal:
@@ -145,19 +165,19 @@ func (c *Checker) result(
 		case register.Illegal:
 			f.Engines[d.Engine]++
 			if illegal++; illegal <= maxIllegal {
-				core := Minimize(ctx, k.ops, d.Core)
-				confirmed = confirmed && confirm(core)
-				res.Findings = append(res.Findings, s.explain(k, core))
+				finding, sure := s.explain(d)
+				confirmed = confirmed && sure
+				res.Findings = append(res.Findings, finding)
 			}
 		default:
 			f.Undecided = append(f.Undecided,
-				undecided{k.key, len(k.ops), d.Upto, d.Engine, d.Reason})
+				undecided{s.key, s.operations, d.Upto, d.Engine, d.Reason})
 		}
 	}
 	slices.SortStableFunc(res.Findings, func(a, b check.Finding) int {
 		return cmp.Compare(a.Time, b.Time)
 	})
-	res.Summary = fmt.Sprintf("%d operations on %d keys; %s", f.Operations, f.Keys,
+	res.Summary = fmt.Sprintf("%d operations on %d %s; %s", f.Operations, f.Keys, what,
 		words(f.Engines))
 	if illegal > 0 {
 		f.Confirmed = &confirmed
@@ -170,14 +190,14 @@ func (c *Checker) result(
 	switch {
 	case illegal > 0:
 		res.Validity = check.Invalid
-		res.Reason = fmt.Sprintf("%d of %d keys are not linearizable; %s of %s",
-			illegal, len(keys), res.Findings[0].Class, keyName(res.Findings[0].Key))
+		res.Reason = fmt.Sprintf("%d of %d %s are not linearizable; %s of %s",
+			illegal, len(subjects), what, res.Findings[0].Class, keyName(res.Findings[0].Key))
 	case len(f.Undecided) > 0:
 		u := f.Undecided[0]
 		res.Validity = check.Unknown
-		res.Reason = fmt.Sprintf("%d of %d keys are proven, no violation was found; key %s: %s "+
-			"with %d operations, those up to %s are right", len(keys)-len(f.Undecided), len(keys),
-			keyName(u.Key), u.Reason, u.Operations, at(time.Duration(u.Upto)))
+		res.Reason = fmt.Sprintf("%d of %d %s are proven, no violation was found; key %s: %s "+
+			"with %d operations, those up to %s are right", len(subjects)-len(f.Undecided),
+			len(subjects), what, keyName(u.Key), u.Reason, u.Operations, at(time.Duration(u.Upto)))
 	case f.Operations == 0:
 		res.Validity = check.Unknown
 		res.Reason = "there are no operations to judge"

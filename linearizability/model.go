@@ -19,6 +19,12 @@ type Model struct {
 	// register says that it is a register, for which there are better engines.
 	register bool
 	init     string
+	// elements says that an operation adds its argument as an element, and does nothing else:
+	// where no answer holds it, nobody can tell whether the operation happened. With text, the
+	// element may stand anywhere in an answer.
+	elements, text bool
+	// chooses says that an operation without an answer can leave an object in several states.
+	chooses bool
 	// functions by name; true for those that change nothing.
 	functions map[string]bool
 	// step gives the states in which op can leave an object that is in state; none if op can not
@@ -45,10 +51,10 @@ func Models() []Model {
 	return []Model{
 		{Name: "cas-register", Doc: "read, write, delete and compare-and-set of each key",
 			perKey: true, register: true, functions: cas},
-		{Name: "fifo-queue", Doc: "enqueue, and dequeue in the same order",
+		{Name: "fifo-queue", Doc: "enqueue, and dequeue in the same order", elements: true,
 			functions: map[string]bool{"enqueue": false, "dequeue": false}, step: stepFIFO},
 		{Name: "kv", Doc: "get, put and append of text to each key", perKey: true,
-			init: "null", step: stepKV,
+			init: "null", step: stepKV, elements: true, text: true,
 			functions: map[string]bool{"get": true, "put": false, "append": false}},
 		{Name: "multi-register", Doc: "transactions of reads and writes of several registers",
 			init: "{}", functions: map[string]bool{"txn": false, "read": false, "write": false},
@@ -57,9 +63,10 @@ func Models() []Model {
 			functions: map[string]bool{"acquire": false, "release": false}},
 		{Name: "register", Doc: "read, write and delete of each key", perKey: true,
 			register: true, functions: regular},
-		{Name: "set", Doc: "add, and read of all elements", step: stepSet,
+		{Name: "set", Doc: "add, and read of all elements", step: stepSet, elements: true,
 			functions: map[string]bool{"add": false, "read": true}},
-		{Name: "unordered-queue", Doc: "enqueue, and dequeue in any order",
+		{Name: "unordered-queue", Doc: "enqueue, and dequeue in any order", elements: true,
+			chooses:   true,
 			functions: map[string]bool{"enqueue": false, "dequeue": false}, step: stepBag},
 	}
 }

@@ -66,7 +66,7 @@ func byPorcupine(
 	d := register.Decision{Steps: used.steps}
 	switch {
 	case used.stopped.Load():
-		d.Reason = outOf(ctx, used.steps > budget.Steps)
+		d.Reason = register.OutOf(ctx, used.steps > budget.Steps)
 	case res == porcupine.Ok:
 		d.Answer = register.Legal
 		d.Order = porcupineOrder(ops, info)
@@ -74,17 +74,6 @@ func byPorcupine(
 		d.Answer = register.Illegal
 	}
 	return d
-}
-
-// outOf words why a search was given up.
-func outOf(ctx context.Context, steps bool) string {
-	switch {
-	case ctx.Err() != nil:
-		return "it ran out of time"
-	case steps:
-		return "it ran out of steps"
-	}
-	return "it ran out of memory"
 }
 
 // porcupineOrder is the order that porcupine found, without the indeterminate operations that have

@@ -1,62 +1,18 @@
 package certify
 
-import (
-	"math/bits"
+import "github.com/raftcheck/raftcheck/linearizability/register"
 
-	"github.com/raftcheck/raftcheck/linearizability/register"
-)
-
-// MaxIllegal is how many operations [Illegal] can look at.
-const MaxIllegal = 64
-
-// Illegal tries every order of a few operations. It says whether none is a linearization; decided
-// is false if they are too many, or if it took more than maxSteps. It is the plainest judge that
-// there can be: what has been placed, and what the register holds, is all that matters for what
-// can come next.
+// Illegal tries every order of a few operations on a register, see [Impossible].
 func Illegal(ops []register.Op, maxSteps int) (illegal, decided bool) {
-	if len(ops) > MaxIllegal {
-		return false, false
-	}
-	type node struct {
-		placed uint64
-		value  register.Value
-	}
-	var must uint64
-	before := make([]uint64, len(ops)) // by operation, those that must be placed before it
+	timed := make([]Timed, len(ops))
 	for i := range ops {
-		if !ops[i].Maybe {
-			must |= 1 << i
-		}
-		for j := range ops {
-			if ops[j].Ret < ops[i].Call {
-				before[i] |= 1 << j
-			}
-		}
+		timed[i] = Timed{ops[i].Call, ops[i].Ret, ops[i].Maybe}
 	}
-	start := node{0, register.Absent}
-	seen := map[node]bool{start: true}
-	todo := []node{start}
-	for len(todo) > 0 {
-		n := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		if n.placed&must == must {
-			return false, true
+	return Impossible(timed, func(state int32, i int) []int32 {
+		next, ok := ops[i].Step(register.Value(state))
+		if !ok {
+			return nil
 		}
-		for rest := ^n.placed & (1<<len(ops) - 1); rest != 0; rest &= rest - 1 {
-			i := bits.TrailingZeros64(rest)
-			if before[i]&^n.placed != 0 {
-				continue
-			}
-			if maxSteps--; maxSteps < 0 {
-				return false, false
-			}
-			v, ok := ops[i].Step(n.value)
-			next := node{n.placed | 1<<i, v}
-			if ok && !seen[next] {
-				seen[next] = true
-				todo = append(todo, next)
-			}
-		}
-	}
-	return true, true
+		return []int32{int32(next)}
+	}, maxSteps)
 }

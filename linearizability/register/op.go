@@ -6,6 +6,7 @@
 package register
 
 import (
+	"context"
 	"fmt"
 	"math"
 )
@@ -151,4 +152,15 @@ type Decision struct {
 	Upto int64
 	// Reason says why it is Undecided.
 	Reason string
+}
+
+// OutOf words why a search was given up: ctx is done, the steps are used up, or the bytes.
+func OutOf(ctx context.Context, steps bool) string {
+	switch {
+	case ctx.Err() != nil:
+		return "it ran out of time"
+	case steps:
+		return "it ran out of steps"
+	}
+	return "it ran out of memory"
 }
