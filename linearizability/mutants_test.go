@@ -17,6 +17,8 @@ func equivalent() map[string]string {
 	return map[string]string{
 		"zone-inside-tie": "a backward zone that begins where a forward one does is sorted before it, " +
 			"so the two are never compared in this order",
+		"object-first-state": "only a dequeue without an answer, from a queue without an order, has " +
+			"several outcomes; nothing that it could take is missed by an operation that it helps",
 		"zone-two-cas": "the chain can only go on to one of the two, and what hangs on the other is " +
 			"found by counting",
 	}
