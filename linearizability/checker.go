@@ -69,7 +69,7 @@ func (c *Checker) Check(ctx context.Context, in *check.Input) check.Result {
 		res.Reason = err.Error()
 		return res
 	}
-	if !m.register {
+	if !m.isRegister {
 		return c.checkModel(ctx, m, in, calls)
 	}
 	keys, err := decode(in.History, calls)

@@ -114,17 +114,35 @@ func timesOf(ops []object.Op) []certify.Timed {
 	return timed
 }
 
-// decideObject decides the operations on one object. What is not observed by anybody is left out,
-// then two engines compete: they take turns, each time with more of the budget, so that the same
-// history gives the same answer by the same engine on any machine.
+// decideObject decides the operations on one object. What is not observed by anybody is left out.
+// Where no element comes twice there are rules, see [byRules]. If they do not decide, two engines
+// compete.
 func decideObject(
 	ctx context.Context, m *Model, all []generalOp, budget register.Budget,
 ) Decision {
 	ops, kept := m.observed(all)
 	k, in := newMachine(m, ops)
+	d := m.byRules(ctx, ops, budget)
+	if d.Answer == register.Undecided {
+		d = k.compete(ctx, in, budget)
+	}
+	if d.Answer == register.Legal {
+		if err := k.replay(in, d.Order); err != nil {
+			return Decision{register.Decision{
+				Reason: "the order that was found is wrong: " + err.Error(), Steps: d.Steps,
+			}, d.Engine}
+		}
+	}
+	d.restore(kept)
+	return d
+}
+
+// compete lets two engines take turns, each time with more of the budget, so that the same history
+// gives the same answer by the same engine on any machine.
+func (k *machine) compete(ctx context.Context, in []object.Op, budget register.Budget) Decision {
 	var d Decision
 	var used int64
-	for steps := firstTurn(len(ops), budget.Steps); ; steps = min(8*steps, budget.Steps) {
+	for steps := firstTurn(len(in), budget.Steps); ; steps = min(8*steps, budget.Steps) {
 		share := register.Budget{Steps: steps, Bytes: budget.Bytes}
 		d = Decision{object.Decide(ctx, in, k.step, share), "search"}
 		used += d.Steps
@@ -140,14 +158,6 @@ func decideObject(
 		}
 	}
 	d.Steps = used
-	if d.Answer == register.Legal {
-		if err := k.replay(in, d.Order); err != nil {
-			return Decision{register.Decision{
-				Reason: "the order that was found is wrong: " + err.Error(), Steps: used,
-			}, d.Engine}
-		}
-	}
-	d.restore(kept)
 	return d
 }
 

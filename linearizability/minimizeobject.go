@@ -78,9 +78,12 @@ func (z *objectMinimizer) illegal(strong []bool) bool {
 		return false
 	}
 	ops := z.weakened(strong)
-	k, in := newMachine(z.model, ops)
-	d := object.Decide(z.ctx, in, k.step,
-		register.Budget{Steps: min(askSteps, z.left), Bytes: 256 << 20})
+	budget := register.Budget{Steps: min(askSteps, z.left), Bytes: 256 << 20}
+	d := z.model.byRules(z.ctx, ops, budget).Decision
+	if d.Answer == register.Undecided {
+		k, in := newMachine(z.model, ops)
+		d = object.Decide(z.ctx, in, k.step, budget)
+	}
 	z.left -= d.Steps + int64(len(ops))
 	return d.Answer == register.Illegal
 }

@@ -7,6 +7,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/raftcheck/raftcheck/linearizability/register"
+	"github.com/raftcheck/raftcheck/linearizability/unique"
 )
 
 // Model says what an object does that is no register. States are texts that are equal if and only
@@ -16,13 +19,15 @@ type Model struct {
 	Name, Doc string
 	// perKey says that each key is an object of its own.
 	perKey bool
-	// register says that it is a register, for which there are better engines.
-	register bool
-	init     string
+	// isRegister says that it is a register, for which there are better engines.
+	isRegister bool
+	init       string
 	// elements says that an operation adds its argument as an element, and does nothing else:
 	// where no answer holds it, nobody can tell whether the operation happened. With text, the
 	// element may stand anywhere in an answer.
 	elements, text bool
+	// rules decides where no element comes twice; nil if there are no rules.
+	rules func([]unique.Op) register.Decision
 	// chooses says that an operation without an answer can leave an object in several states.
 	chooses bool
 	// functions by name; true for those that change nothing.
@@ -50,8 +55,9 @@ func Models() []Model {
 	cas["cas"] = false
 	return []Model{
 		{Name: "cas-register", Doc: "read, write, delete and compare-and-set of each key",
-			perKey: true, register: true, functions: cas},
+			perKey: true, isRegister: true, functions: cas},
 		{Name: "fifo-queue", Doc: "enqueue, and dequeue in the same order", elements: true,
+			rules:     unique.FIFO,
 			functions: map[string]bool{"enqueue": false, "dequeue": false}, step: stepFIFO},
 		{Name: "kv", Doc: "get, put and append of text to each key", perKey: true,
 			init: "null", step: stepKV, elements: true, text: true,
@@ -62,8 +68,9 @@ func Models() []Model {
 		{Name: "mutex", Doc: "acquire and release of one lock", init: "free", step: stepMutex,
 			functions: map[string]bool{"acquire": false, "release": false}},
 		{Name: "register", Doc: "read, write and delete of each key", perKey: true,
-			register: true, functions: regular},
+			isRegister: true, functions: regular},
 		{Name: "set", Doc: "add, and read of all elements", step: stepSet, elements: true,
+			rules:     unique.Set,
 			functions: map[string]bool{"add": false, "read": true}},
 		{Name: "unordered-queue", Doc: "enqueue, and dequeue in any order", elements: true,
 			chooses:   true,
@@ -191,23 +198,29 @@ func stepKV(state string, op *modelOp) []string {
 	case "put":
 		return []string{op.arg}
 	case "append":
-		var old, more string
-		if json.Unmarshal([]byte(op.arg), &more) != nil {
-			more = op.arg // what is no string is appended as it is written
-		}
-		if state != "null" && json.Unmarshal([]byte(state), &old) != nil {
-			old = state
-		}
-		out, err := json.Marshal(old + more)
-		if err != nil {
-			return nil
-		}
-		return []string{string(out)}
+		old := asText(state)
+		return []string{old[:len(old)-1] + asText(op.arg)[1:]}
 	}
 	if op.answered && op.answer != state {
 		return nil
 	}
 	return []string{state}
+}
+
+// asText is a value as a JSON string: absent is an empty one, and what is no string stands in it as
+// it is written.
+func asText(value string) string {
+	switch {
+	case value == "null":
+		return `""`
+	case value[0] == '"':
+		return value
+	}
+	out, err := json.Marshal(value)
+	if err != nil {
+		panic("linearizability: a text that is no JSON: " + err.Error())
+	}
+	return string(out)
 }
 
 // stepTxn carries out [f, register, value] after [f, register, value].

@@ -23,6 +23,7 @@ func randomObject(rng *rand.Rand, m *Model, n int) []generalOp {
 	slices.Sort(functions)
 	span := []int64{6, 40}[rng.IntN(2)]
 	maybe := []int{0, 30, 60}[rng.IntN(3)]
+	unique := rng.IntN(2) == 0 // no element comes twice
 	ops := make([]generalOp, n)
 	for i := range ops {
 		o := &ops[i]
@@ -30,7 +31,11 @@ func randomObject(rng *rand.Rand, m *Model, n int) []generalOp {
 		o.observer, o.id, o.answered = m.functions[o.f], i, true
 		o.call = rng.Int64N(span)
 		o.ret = o.call + rng.Int64N(span/2+1)
-		o.arg = randomArgument(rng, m, o.f)
+		element := 1 + rng.IntN(4)
+		if unique {
+			element = 1 + i
+		}
+		o.arg = randomArgument(rng, m, o.f, element)
 		o.answer, o.parts = randomAnswer(rng, m, o)
 		if !o.observer && rng.IntN(100) < maybe {
 			o.answered, o.ret = false, register.Never
@@ -52,16 +57,16 @@ func (m *Model) name() string {
 	return m.Name
 }
 
-func randomArgument(rng *rand.Rand, m *Model, f string) string {
+func randomArgument(rng *rand.Rand, m *Model, f string, element int) string {
 	switch {
 	case f == "txn" || m.Name == "multi-register":
 		return randomTxn(rng, f)
 	case m.functions[f] || f == "dequeue" || m.Name == "mutex":
 		return "null"
 	case m.Name == "kv":
-		return fmt.Sprintf("%q", string(rune('a'+rng.IntN(3))))
+		return fmt.Sprintf("%q", string(rune('a'+element)))
 	}
-	return fmt.Sprint(1 + rng.IntN(4))
+	return fmt.Sprint(element)
 }
 
 func randomTxn(rng *rand.Rand, f string) string {
@@ -102,7 +107,7 @@ func randomAnswer(rng *rand.Rand, m *Model, o *generalOp) (string, []json.RawMes
 	case o.f == "get":
 		text := ""
 		for range rng.IntN(3) {
-			text += string(rune('a' + rng.IntN(3)))
+			text += string(rune('b' + rng.IntN(4)))
 		}
 		if text == "" {
 			return "null", nil
@@ -177,7 +182,7 @@ func TestObjectsDifferential(t *testing.T) {
 	rounds := roundsOf(t)
 	var models []Model
 	for _, m := range Models() {
-		if !m.register {
+		if !m.isRegister {
 			models = append(models, m)
 		}
 	}
