@@ -189,8 +189,9 @@ func (m *Model) observed(ops []generalOp) (left []generalOp, kept []int32) {
 	text := seen.String()
 	for i := range ops {
 		o := &ops[i]
-		if o.ret == register.Never && o.arg != "null" && !tokens[o.arg] &&
-			!(m.text && strings.Contains(text, strings.Trim(o.arg, `"`))) {
+		seen := o.arg == "null" || tokens[o.arg] ||
+			m.text && strings.Contains(text, strings.Trim(o.arg, `"`))
+		if o.ret == register.Never && !seen {
 			continue
 		}
 		left = append(left, *o)
@@ -199,7 +200,8 @@ func (m *Model) observed(ops []generalOp) (left []generalOp, kept []int32) {
 	return left, kept
 }
 
-// byPorcupine decides with porcupine. See [byPorcupine] for indeterminate operations and the budget.
+// byPorcupine decides with porcupine. See the one for registers about indeterminate operations and
+// the budget.
 func (k *machine) byPorcupine(
 	ctx context.Context, ops []object.Op, budget register.Budget,
 ) register.Decision {
@@ -242,8 +244,8 @@ func (k *machine) byPorcupine(
 	return d
 }
 
-// porcupineModel is the object as porcupine takes it: with a state, or with the set of all states in
-// which it may be where an operation has several outcomes.
+// porcupineModel is the object as porcupine takes it: with a state, or with the set of all states
+// in which it may be where an operation has several outcomes.
 func (k *machine) porcupineModel(
 	ops []object.Op, step func(context.Context, object.State, *object.Op) []object.State,
 ) porcupine.Model {

@@ -146,10 +146,8 @@ func kvLog(tb testing.TB, name string) (objectHistory, bool) {
 func simulateObject(m *Model, n, clients, info int) []generalOp {
 	rng := rand.New(rand.NewPCG(7, uint64(clients)))
 	type doing struct {
-		op      generalOp
-		at      int64
-		effect  bool
-		happens bool
+		op     generalOp
+		effect bool
 	}
 	var functions []string
 	for f := range m.functions {

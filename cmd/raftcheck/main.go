@@ -122,7 +122,7 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SuggestionsMinimumDistance = 2
-	root.AddCommand(testCmd(), checkCmd(), showCmd(), replayCmd(), serveCmd(), mutantsCmd(),
+	root.AddCommand(testCmd(), checkCmd(), convertCmd(), showCmd(), replayCmd(), serveCmd(), mutantsCmd(),
 		listCmd(), doctorCmd(), cleanupCmd(), driverCmd(), agentCmd(), guardianCmd())
 	for _, c := range root.Commands() {
 		if c.Args == nil {

@@ -121,6 +121,11 @@ func (r *Recorder) Close() error {
 		line = strconv.AppendInt(line, r.next, 10)
 		r.put(append(line, "}\n"...))
 	}
+	return r.Abandon()
+}
+
+// Abandon brings the history to the disk and does not mark it complete.
+func (r *Recorder) Abandon() error {
 	err := r.Flush()
 	if r.err == nil {
 		r.err = errors.New("the history is closed")

@@ -17,11 +17,23 @@ import (
 // Write writes the operations of clients and of the nemesis as EDN, one on each line, for Jepsen's
 // tools. If an operation has a key, its value is [key value]. A compare-and-set that was refused
 // becomes a failure, as it is there: that it found another value is lost.
-func Write(w io.Writer, h *history.History) error {
+func Write(w io.Writer, h *history.History) error { return write(w, h, appendOp) }
+
+// WriteText writes a text log as Jepsen wrote them in 2014, which has neither times nor nodes. What
+// is said of [Write] holds here too; an error is in the place of the value.
+func WriteText(w io.Writer, h *history.History) error { return write(w, h, appendLine) }
+
+// write writes each operation as Jepsen has it, by means of line. Its arguments are where to append,
+// the number of the line, the operation, and whether its value is [key value].
+func write(
+	w io.Writer, h *history.History,
+	line func(b []byte, n int, op *history.Op, keyed bool) ([]byte, error),
+) error {
 	out := bufio.NewWriterSize(w, 1<<16)
 	keyed := slices.ContainsFunc(h.Ops, func(op history.Op) bool { return op.Key != "" })
 	n := 0
 	args := map[history.Process]json.RawMessage{}
+	var b []byte
 	for i := range h.Ops {
 		op := h.Ops[i]
 		if op.Process == history.Observer {
@@ -38,12 +50,12 @@ func Write(w io.Writer, h *history.History) error {
 			len(op.Value) == 0 {
 			op.Value = args[op.Process]
 		}
-		line, err := appendOp(nil, n, &op, keyed && op.Process.IsClient())
-		if err != nil {
+		var err error
+		if b, err = line(b[:0], n, &op, keyed && op.Process.IsClient()); err != nil {
 			return fmt.Errorf("operation %d: %w", op.Index, err)
 		}
 		n++
-		if _, err := out.Write(line); err != nil {
+		if _, err := out.Write(b); err != nil {
 			return err
 		}
 	}
@@ -62,28 +74,11 @@ func swapped(answer json.RawMessage) history.Type {
 }
 
 func appendOp(b []byte, index int, op *history.Op, keyed bool) ([]byte, error) {
-	who := op.Process.String()
-	if !op.Process.IsClient() {
-		who = ":" + who
-	}
-	b = fmt.Appendf(b, "{:index %d, :process %s, :type :%s, :f :%s, :value ", index, who, op.Type,
+	b = fmt.Appendf(b, "{:index %d, :process %s, :type :%s, :f :%s, :value ", index, who(op), op.Type,
 		op.F)
-	value, err := fromJSON(op.Value)
+	b, err := appendValue(b, op, keyed)
 	if err != nil {
 		return nil, err
-	}
-	if keyed {
-		b = append(b, '[')
-		if _, err := strconv.Atoi(op.Key); err == nil {
-			b = append(b, op.Key...)
-		} else {
-			b = strconv.AppendQuote(b, op.Key)
-		}
-		b = append(b, ' ')
-	}
-	b = appendForm(b, value)
-	if keyed {
-		b = append(b, ']')
 	}
 	b = fmt.Appendf(b, ", :time %d", int64(op.Time))
 	if op.Node != "" {
@@ -93,6 +88,48 @@ func appendOp(b []byte, index int, op *history.Op, keyed bool) ([]byte, error) {
 		b = appendText(append(b, ", :error "...), op.Error)
 	}
 	return append(b, "}\n"...), nil
+}
+
+// appendLine appends a line of a text log.
+func appendLine(b []byte, _ int, op *history.Op, keyed bool) ([]byte, error) {
+	b = fmt.Appendf(b, "INFO  jepsen.util - %s\t:%s\t:%s\t", who(op), op.Type, op.F)
+	if op.Error != "" && op.Type != history.Ok {
+		word := strings.Map(func(c rune) rune {
+			if isName(string(c)) {
+				return c
+			}
+			return '-'
+		}, op.Error)
+		return append(b, ":"+word+"\n"...), nil
+	}
+	b, err := appendValue(b, op, keyed)
+	return append(b, '\n'), err
+}
+
+// who is the process of op: a number, or a keyword.
+func who(op *history.Op) string {
+	if op.Process.IsClient() {
+		return op.Process.String()
+	}
+	return ":" + op.Process.String()
+}
+
+// appendValue appends the value of op, or [key value].
+func appendValue(b []byte, op *history.Op, keyed bool) ([]byte, error) {
+	value, err := fromJSON(op.Value)
+	if err != nil {
+		return nil, err
+	}
+	if !keyed {
+		return appendForm(b, value), nil
+	}
+	b = append(b, '[')
+	if _, err := strconv.Atoi(op.Key); err == nil {
+		b = append(b, op.Key...)
+	} else {
+		b = strconv.AppendQuote(b, op.Key)
+	}
+	return append(appendForm(append(b, ' '), value), ']'), nil
 }
 
 func fromJSON(raw json.RawMessage) (v any, err error) {

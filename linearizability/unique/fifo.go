@@ -11,8 +11,8 @@ import (
 // FIFO decides a queue. Elements leave it in the order in which they came: it is legal if there is
 // an order of the elements that agrees with the times of the enqueues and with those of the
 // dequeues, and no element that stays is ahead of one that leaves (Henzinger, Sezgin and Vafeiadis,
-// Aspect-oriented linearizability proofs, CONCUR 2013). A dequeue of which nobody knows what it took
-// makes it undecided, unless all goes well without it.
+// Aspect-oriented linearizability proofs, CONCUR 2013). A dequeue of which nobody knows what it
+// took makes it undecided, unless all goes well without it.
 func FIFO(ops []Op) register.Decision {
 	all, d := items(ops)
 	if d != nil {
@@ -60,7 +60,8 @@ type span struct {
 	addCall, addRet, takeCall, takeRet int64
 }
 
-// overtaken finds an element a that was surely put in before b, and surely taken after it, or never.
+// overtaken finds an element a that was surely put in before b, and surely taken after it, or
+// never.
 func overtaken(all []span) (a, b span, found bool) {
 	byRet := slices.Clone(all)
 	slices.SortFunc(byRet, func(a, b span) int { return cmp.Compare(a.addRet, b.addRet) })
