@@ -91,3 +91,21 @@ func TestRestoreSidesWithTheSnapshot(t *testing.T) {
 		}
 	}
 }
+
+// TestAnOvertakenSnapshotIsNotTheNewest: a node's own snapshot takes a while to write. If a
+// leader's has been installed meanwhile, the driver must not mark its log with the older one: a
+// log whose mark goes back cannot be opened any more.
+func TestAnOvertakenSnapshotIsNotTheNewest(t *testing.T) {
+	n, err := New(0, Options{ID: 1, Rand: rand.New(rand.NewPCG(1, 1))}, Restored{
+		HardState: HardState{Term: 1},
+		Snapshot:  SnapshotMeta{Index: 20, Term: 1, Config: Config{Voters: []ID{1, 2, 3}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range []Index{10, 20} {
+		if n.Snapshotted(SnapshotMeta{Index: i, Term: 1}) {
+			t.Errorf("the snapshot of %d counts as newer than that of 20", i)
+		}
+	}
+}

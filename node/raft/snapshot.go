@@ -13,10 +13,12 @@ func (n *Node) MetaAt(i Index) (SnapshotMeta, bool) {
 }
 
 // Snapshotted says that a snapshot of our own state machine is durable; the log in memory is then
-// compacted, but for Options.KeepTail entries. The driver may compact its log likewise.
-func (n *Node) Snapshotted(meta SnapshotMeta) {
+// compacted, but for Options.KeepTail entries. It reports whether the snapshot is the newest: then
+// the driver may compact its log likewise. Otherwise a leader's overtook it, and the log on disk
+// begins behind that one already.
+func (n *Node) Snapshotted(meta SnapshotMeta) bool {
 	if meta.Index <= n.snap.Index {
-		return
+		return false
 	}
 	if meta.Index > n.handed || !n.log.matches(meta.Index, meta.Term) {
 		panic(fmt.Sprintf("raft: %s: snapshot of (%d, term %d), applied %d",
@@ -28,6 +30,7 @@ func (n *Node) Snapshotted(meta SnapshotMeta) {
 		n.log.compact(meta.Index - keep)
 	}
 	n.members.compact(n.snap.Index)
+	return true
 }
 
 // sendSnapshot announces our snapshot to a follower that needs what we no longer have in the log.

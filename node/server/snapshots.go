@@ -63,8 +63,9 @@ func (s *snapshots) save(l *loop, view kv.View, done func(size int64)) {
 			}
 			s.log.Info("took snapshot", "index", meta.Index, "bytes", size,
 				"ms", time.Since(began).Milliseconds())
-			l.node.Snapshotted(meta)
-			l.disk.add(diskJob{batch: wal.Batch{Snapshot: &meta}})
+			if l.node.Snapshotted(meta) {
+				l.disk.add(diskJob{batch: wal.Batch{Snapshot: &meta}})
+			}
 			l.applier.add(applyJob{clean: true})
 			done(size)
 		})

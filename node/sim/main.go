@@ -14,6 +14,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,6 +50,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case *seed != 0:
 		return repeat(stdout, *seed, *verbose)
 	}
+	debug.SetGCPercent(400) // runs are short-lived: a larger heap saves a fifth of the time
 	return explore(stdout, search{*from, *seeds, max(1, *workers), *budget, *all})
 }
 

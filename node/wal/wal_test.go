@@ -2,8 +2,10 @@ package wal
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -146,7 +148,7 @@ func write(t *testing.T, l *Log, rng *rand.Rand, n int) []state {
 func TestWhatWasSavedIsThereAgain(t *testing.T) {
 	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 1))
-		fsys := newMemFS()
+		fsys := NewMemory()
 		var want state
 		for range 4 { // several lives of the node
 			l, r := open(t, fsys)
@@ -196,7 +198,7 @@ func TestRealDirectory(t *testing.T) {
 func TestCrashLosesNothingThatWasSaved(t *testing.T) {
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 2))
-		fsys := newMemFS()
+		fsys := NewMemory()
 		var want state
 		for life := range 3 {
 			l, r, err := Open(fsys, testOptions())
@@ -222,9 +224,9 @@ func TestCrashLosesNothingThatWasSaved(t *testing.T) {
 			if err := l.Save(Batch{HardState: &raft.HardState{Term: 99}}); !errors.Is(err, ErrBroken) {
 				t.Fatalf("seed %d: a broken log takes more: %v", seed, err)
 			}
-			fsys = fsys.crash(rng)
+			fsys = fsys.Crash(rng)
 			// The batch that failed may have reached the disk as a whole.
-			probe := fsys.crash(rand.New(rand.NewPCG(0, 0)))
+			probe := fsys.Crash(rand.New(rand.NewPCG(0, 0)))
 			_, r, err = Open(probe, testOptions())
 			if err != nil {
 				t.Fatalf("seed %d life %d: reopen: %v", seed, life, err)
@@ -239,7 +241,7 @@ func TestCrashLosesNothingThatWasSaved(t *testing.T) {
 // oneSegment returns the bytes of a log with one segment, and where each of its frames ends.
 func oneSegment(t *testing.T) (data []byte, states []state, ends []int64) {
 	t.Helper()
-	fsys := newMemFS()
+	fsys := NewMemory()
 	opts := testOptions()
 	opts.SegmentSize = 1 << 16
 	l, _, err := Open(fsys, opts)
@@ -261,9 +263,9 @@ func oneSegment(t *testing.T) (data []byte, states []state, ends []int64) {
 	return fsys.names[segmentName(1)].data, states, ends
 }
 
-func openBytes(data []byte) (Recovered, *memFS, error) {
-	fsys := newMemFS()
-	fsys.names[segmentName(1)] = &memFile{fs: fsys, data: data, synced: data}
+func openBytes(data []byte) (Recovered, *Memory, error) {
+	fsys := NewMemory()
+	fsys.names[segmentName(1)] = &memoryFile{fs: fsys, data: data, synced: data}
 	_, r, err := Open(fsys, testOptions())
 	return r, fsys, err
 }
@@ -325,8 +327,8 @@ func TestFlippedBits(t *testing.T) {
 }
 
 func TestDamageIsRefused(t *testing.T) {
-	build := func() *memFS {
-		fsys := newMemFS()
+	build := func() *Memory {
+		fsys := NewMemory()
 		l, _, err := Open(fsys, testOptions())
 		if err != nil {
 			t.Fatal(err)
@@ -342,23 +344,23 @@ func TestDamageIsRefused(t *testing.T) {
 		}
 		return fsys
 	}
-	last := func(fsys *memFS) string {
+	last := func(fsys *Memory) string {
 		names, _ := fsys.List()
 		names = slices.DeleteFunc(names, func(n string) bool { return n == spareName })
 		return names[len(names)-1]
 	}
-	cases := map[string]func(fsys *memFS){
-		"the first segment is missing": func(fsys *memFS) { delete(fsys.names, segmentName(1)) },
-		"a middle segment is missing":  func(fsys *memFS) { delete(fsys.names, segmentName(2)) },
-		"the last segment is missing":  func(fsys *memFS) { delete(fsys.names, last(fsys)) },
-		"a segment was copied over another": func(fsys *memFS) {
+	cases := map[string]func(fsys *Memory){
+		"the first segment is missing": func(fsys *Memory) { delete(fsys.names, segmentName(1)) },
+		"a middle segment is missing":  func(fsys *Memory) { delete(fsys.names, segmentName(2)) },
+		"the last segment is missing":  func(fsys *Memory) { delete(fsys.names, last(fsys)) },
+		"a segment was copied over another": func(fsys *Memory) {
 			fsys.names[segmentName(2)] = fsys.names[segmentName(1)]
 		},
-		"a sealed segment was cut": func(fsys *memFS) {
+		"a sealed segment was cut": func(fsys *Memory) {
 			f := fsys.names[segmentName(2)]
 			f.data = f.data[:len(f.data)/2]
 		},
-		"the header is gone": func(fsys *memFS) { clear(fsys.names[last(fsys)].data[:headerSize]) },
+		"the header is gone": func(fsys *Memory) { clear(fsys.names[last(fsys)].data[:headerSize]) },
 	}
 	for name, damage := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -373,7 +375,7 @@ func TestDamageIsRefused(t *testing.T) {
 }
 
 func TestForeignAndNewerLogsAreRefused(t *testing.T) {
-	fsys := newMemFS()
+	fsys := NewMemory()
 	l, _ := open(t, fsys)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
@@ -393,7 +395,7 @@ func TestForeignAndNewerLogsAreRefused(t *testing.T) {
 }
 
 func TestSnapshotDropsSegments(t *testing.T) {
-	fsys := newMemFS()
+	fsys := NewMemory()
 	l, _ := open(t, fsys)
 	hs := raft.HardState{Term: 5, Vote: 2}
 	if err := l.Save(Batch{HardState: &hs}); err != nil {
@@ -460,7 +462,7 @@ func appendRecord(dst []byte, r Record) []byte {
 }
 
 func FuzzSegment(f *testing.F) {
-	fsys := newMemFS()
+	fsys := NewMemory()
 	l, _, err := Open(fsys, testOptions())
 	if err != nil {
 		f.Fatal(err)
@@ -496,4 +498,10 @@ func BenchmarkSave(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// reseal computes the checksum of a segment header anew.
+func reseal(h []byte) []byte {
+	binary.LittleEndian.PutUint32(h[12:], crc32.Checksum(h, castagnoli))
+	return h
 }

@@ -127,7 +127,7 @@ func (s *scorer) score(ctx context.Context, m *mutants.Mutant) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	bin := filepath.Join(s.dir, m.ID)
+	bin := filepath.Join(s.dir, m.ID+".sim") // the overlay lies in a folder of the name
 	build := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-o", bin, "./node/sim")
 	build.Dir = s.root
 	if text, err := build.CombinedOutput(); err != nil {

@@ -6,6 +6,7 @@ import "github.com/raftcheck/raftcheck/node/raft"
 // The time from invocation to answer is as short as can be, so that what is checked is as strict
 // as can be: an operation must take its place in the log after all that had ended before it began.
 type client struct {
+	session uint64 // of the real state machine; 0 until it is open
 	seq     uint32 // of the operation under way; commands that are retried keep it
 	busy    bool
 	write   bool
@@ -83,7 +84,7 @@ func (w *World) request(p *process, i int, seq uint32) {
 		var first raft.Index
 		var term raft.Term
 		cmd := command{uint32(i), seq, c.key}
-		first, term, err = p.core.Propose(p.local(), [][]byte{cmd.encode()})
+		first, term, err = p.core.Propose(p.local(), [][]byte{w.encode(c, cmd)})
 		if err == nil {
 			p.forgetFrom(first)
 			p.asked = append(p.asked, clientWrite{first, term, i, seq})
@@ -96,6 +97,13 @@ func (w *World) request(p *process, i int, seq uint32) {
 		return
 	}
 	p.input()
+}
+
+func (w *World) encode(c *client, cmd command) []byte {
+	if w.plan.Real {
+		return cmd.encodeReal(c.session)
+	}
+	return cmd.encode()
 }
 
 // refused sends a client to try elsewhere, soon.
@@ -116,6 +124,10 @@ func (w *World) undecided(i int, seq uint32) {
 func (w *World) wrote(i int, seq uint32, version raft.Index) {
 	c := &w.clients[i]
 	if !c.busy || c.seq != seq || !c.write || version == 0 {
+		return
+	}
+	if w.plan.Real && c.session == 0 {
+		c.session, c.busy = uint64(version), false // the write itself comes next
 		return
 	}
 	if version <= c.floor {

@@ -1,10 +1,13 @@
 package simulator
 
 import (
+	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 
 	"github.com/raftcheck/raftcheck/node/raft"
+	"github.com/raftcheck/raftcheck/node/wal"
 )
 
 // disk is what survives a crash of one node, and what is on its way there. Writes are performed
@@ -18,6 +21,9 @@ type disk struct {
 
 	queue   []pendingWrite
 	syncing int // how many of queue are being synced now
+
+	// cutOff is what was being written when the node crashed, if it has a real log.
+	cutOff []pendingWrite
 }
 
 type pendingWrite struct {
@@ -26,6 +32,7 @@ type pendingWrite struct {
 	reset    *raft.SnapshotMeta
 	truncate raft.Index
 	entries  []raft.Entry
+	mark     *raft.SnapshotMeta // our own snapshot is durable: the log may begin behind it
 }
 
 func (d *disk) last() raft.Index { return d.base + raft.Index(len(d.entries)) }
@@ -66,9 +73,10 @@ func (d *disk) perform(w *pendingWrite) {
 
 // finish completes the writes that were being synced and returns the last ticket.
 func (d *disk) finish() raft.Ticket {
-	t := d.queue[d.syncing-1].ticket
+	var t raft.Ticket
 	for i := range d.syncing {
 		d.perform(&d.queue[i])
+		t = max(t, d.queue[i].ticket)
 	}
 	d.queue = slices.Delete(d.queue, 0, d.syncing)
 	d.syncing = 0
@@ -96,6 +104,56 @@ func (d *disk) crash(rng *rand.Rand, tear bool) {
 		}
 	}
 	d.queue, d.syncing = d.queue[:0], 0
+}
+
+// recovered takes in what the real log said after a crash. It must be all that was durable, and
+// perhaps the frame that was being written then, as a whole.
+func (d *disk) recovered(found *wal.Recovered) error {
+	if !d.agrees(found) {
+		with := *d
+		with.entries = slices.Clone(d.entries)
+		for i := range d.cutOff {
+			with.perform(&d.cutOff[i])
+		}
+		if !with.agrees(found) {
+			return fmt.Errorf("the log holds %+v and ends at %d after mark %v, but %+v, and end %d, "+
+				"was durable; with what was being written: %+v, and end %d", found.HardState,
+				lastOf(found), found.Snapshot, d.hard, d.last(), with.hard, with.last())
+		}
+	}
+	d.cutOff = nil
+	d.hard, d.entries = found.HardState, slices.Clone(found.Entries)
+	d.base = markOf(found)
+	return nil
+}
+
+// agrees reports whether the real log is what this one is, but for a beginning that was dropped.
+func (d *disk) agrees(found *wal.Recovered) bool {
+	if d.hard != found.HardState || d.last() != lastOf(found) {
+		return false
+	}
+	for i := range found.Entries {
+		e := &found.Entries[i]
+		if e.Index <= d.base {
+			return false
+		}
+		mine := &d.entries[e.Index-d.base-1]
+		if mine.Term != e.Term || mine.Kind != e.Kind || !bytes.Equal(mine.Data, e.Data) {
+			return false
+		}
+	}
+	return true
+}
+
+func markOf(found *wal.Recovered) raft.Index {
+	if found.Snapshot == nil {
+		return 0
+	}
+	return found.Snapshot.Index
+}
+
+func lastOf(found *wal.Recovered) raft.Index {
+	return markOf(found) + raft.Index(len(found.Entries))
 }
 
 // saveSnapshot makes a snapshot durable. The log stays as it is: if the snapshot is another node's,

@@ -34,6 +34,9 @@ type Plan struct {
 	StallPerMille           int
 	TearPerMille            int // a crash keeps part of what was being written, instead of none
 
+	Real            bool // nodes keep their data with raftnode's own log, snapshots and state machine
+	DiskErrPerMille int  // writes that fail, and end the process; with Real only
+
 	DriftPPM   int       // clocks run fast or slow by up to this many parts per million
 	ApplyDelay raft.Time // the state machine lags by up to this
 	Coalesce   raft.Time // inputs within up to this travel together
@@ -201,11 +204,11 @@ func Benchmark(nodes, ops int, duration raft.Time) Plan {
 
 // String is the plan on one line.
 func (p Plan) String() string {
-	return fmt.Sprintf("%d+%d nodes, heartbeat %s, election %s, batch %d B, window %d, "+
-		"delay %s+%s, loss %d‰, dup %d‰, long %d‰ ≤ %s, sync %s+%s, stall %d‰, drift %d ppm, "+
+	return fmt.Sprintf("%d+%d nodes, real storage %t, heartbeat %s, election %s, batch %d B, "+
+		"window %d, delay %s+%s, loss %d‰, dup %d‰, long %d‰ ≤ %s, sync %s+%s, stall %d‰, drift %d ppm, "+
 		"snapshots every %d, %d clients, faults every %s, reactive %d‰, admin every %s, "+
 		"pre-vote %t, check-quorum %t, lease reads %t, fast restarts %t",
-		p.Nodes, p.Spares, show(p.Raft.Heartbeat), show(p.Raft.ElectionTimeout),
+		p.Nodes, p.Spares, p.Real, show(p.Raft.Heartbeat), show(p.Raft.ElectionTimeout),
 		p.Raft.MaxBatchBytes, p.Raft.MaxInflightMsgs, show(p.Delay), show(p.Jitter),
 		p.LossPerMille, p.DupPerMille, p.LongPerMille, show(p.LongDelay), show(p.Sync),
 		show(p.SyncJitter), p.StallPerMille, p.DriftPPM, p.SnapEvery, p.Clients,

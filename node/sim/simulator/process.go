@@ -13,6 +13,7 @@ type process struct {
 	w    *World
 	id   raft.ID
 	disk disk
+	real *real // raftnode's own storage and state machine, in some runs
 
 	core   *raft.Node // nil while down
 	life   uint32     // counts starts and crashes; events of a former life are void
@@ -77,7 +78,11 @@ func (p *process) start() {
 	if p.joined {
 		first = w.first
 	}
-	from := p.disk.restored(first)
+	from, err := p.recover(first)
+	if err != nil {
+		w.fail("storage", "%s recovers: %v", p.id, err)
+		return
+	}
 	core, err := raft.New(p.local(), opts, from)
 	if err != nil {
 		w.fail("restart", "%s: %v", p.id, err)
@@ -91,6 +96,14 @@ func (p *process) start() {
 	p.turn()
 }
 
+// recover reads the disk.
+func (p *process) recover(first raft.Config) (raft.Restored, error) {
+	if p.real == nil {
+		return p.disk.restored(first), nil
+	}
+	return p.real.open(p, first)
+}
+
 // crash ends the process. Its clients learn nothing.
 func (p *process) crash() {
 	if p.core == nil {
@@ -99,7 +112,12 @@ func (p *process) crash() {
 	w := p.w
 	p.life++
 	p.core = nil
-	p.disk.crash(w.rng, chance(w.rng, w.plan.TearPerMille))
+	tear := chance(w.rng, w.plan.TearPerMille)
+	if p.real == nil {
+		p.disk.crash(w.rng, tear)
+	} else {
+		p.crashReal(tear)
+	}
 	for _, c := range p.asked {
 		w.undecided(c.client, c.seq)
 	}
@@ -151,8 +169,7 @@ func (p *process) carryOut() {
 		p.startFetch(*o.Install, o.InstallFrom)
 	}
 	if o.Restore != nil {
-		p.machine = p.disk.state
-		p.backlog = p.backlog[:0]
+		p.restoreState()
 	}
 	p.backlog = append(p.backlog, o.Apply...)
 	p.applySome()
@@ -215,7 +232,7 @@ func (p *process) applyAll() {
 			p.w.fail("apply order", "%s applies %d after %d", p.id, e.Index, p.machine.applied)
 			return
 		}
-		version := p.machine.apply(e)
+		version := p.apply(e)
 		p.w.applied(p, e)
 		p.answerWrite(e, version)
 	}

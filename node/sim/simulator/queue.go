@@ -12,6 +12,7 @@ const (
 	evDisk                         // a node's disk finished what it was writing
 	evApply                        // a node's state machine goes on
 	evFetched                      // a node has fetched a snapshot, or gave up
+	evSaved                        // a node has written its own snapshot
 	evStart                        // a node's process starts
 	evCrash                        // and dies
 	evResume                       // a paused process goes on

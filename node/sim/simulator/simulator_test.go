@@ -34,6 +34,29 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
+// TestRealStorage runs seeds in which the nodes keep their data with raftnode's own log, snapshots
+// and state machine, on disks that fail, forget and tear.
+func TestRealStorage(t *testing.T) {
+	seeds := uint64(40)
+	if testing.Short() {
+		seeds = 12
+	}
+	var total Stats
+	for i := range seeds {
+		seed := (i + 1) * realEvery
+		res := Run(seed, nil)
+		if res.Violation != nil {
+			t.Errorf("%s\nrepeat it: go run ./node/sim -seed %d -v", res.Violation, seed)
+		}
+		total.Add(&res.Stats)
+	}
+	t.Logf("%+v", total)
+	if total.Real != int(seeds) || total.DiskErrors < 5 || total.Crashes < 100 ||
+		total.Installs < 10 {
+		t.Errorf("the simulation tests too little of the storage: %+v", total)
+	}
+}
+
 // TestSameSeedSameRun: all that happens has the same digest the second time, and writing it down
 // changes nothing.
 func TestSameSeedSameRun(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/raftcheck/raftcheck/node/raft"
+	"github.com/raftcheck/raftcheck/node/wal"
 )
 
 // maxEvents is more than any run needs whose messages do not breed: a wide window of appends with
@@ -68,6 +69,7 @@ type Stats struct {
 	Writes, Reads, Undecided             int
 	Crashes, Partitions, Pauses          int
 	Snapshots, Installs, Configs         int
+	Real, DiskErrors                     int // runs with real storage, and its failures
 }
 
 // Add sums two runs up.
@@ -85,6 +87,8 @@ func (s *Stats) Add(o *Stats) {
 	s.Snapshots += o.Snapshots
 	s.Installs += o.Installs
 	s.Configs += o.Configs
+	s.Real += o.Real
+	s.DiskErrors += o.DiskErrors
 }
 
 // Result is the outcome of a run.
@@ -98,7 +102,11 @@ type Result struct {
 // Run simulates the run of a seed. If log is not nil, everything that happens is written there.
 func Run(seed uint64, log io.Writer) Result {
 	rng := rand.New(rand.NewPCG(seed, 0x5eed))
-	return RunPlan(Draw(rng), rng, log)
+	plan := Draw(rng)
+	if plan.Real = seed%realEvery == 0; plan.Real {
+		plan.DiskErrPerMille = pick(rng, 0, 2, 20)
+	}
+	return RunPlan(plan, rng, log)
 }
 
 // RunPlan simulates a plan with all further choices drawn from rng.
@@ -136,6 +144,10 @@ func (w *World) setUp() {
 	for i := range total {
 		p := &process{w: w, id: raft.ID(i + 1), joined: i < w.plan.Nodes}
 		p.retired = w.plan.DeadSpares && !p.joined
+		if w.plan.Real {
+			w.stats.Real = 1
+			p.real = &real{fs: wal.NewMemory()}
+		}
 		w.nodes = append(w.nodes, p)
 	}
 	for _, p := range w.nodes {
@@ -237,6 +249,8 @@ func (p *process) happen(e *event) {
 		}
 	case evFetched:
 		p.fetched(e.arg)
+	case evSaved:
+		p.saved()
 	case evCrash:
 		p.w.crash(p)
 	case evResume:

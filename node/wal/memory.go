@@ -1,9 +1,7 @@
 package wal
 
 import (
-	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"maps"
@@ -11,28 +9,35 @@ import (
 	"slices"
 )
 
-// memFS is a directory in memory that forgets like a disk: crash keeps what was synced and, of the
-// rest, what chance picks sector by sector. failAt makes one operation fail.
-type memFS struct {
-	names   map[string]*memFile // what a reader sees
-	durable map[string]*memFile // what the directory on disk says
+// Memory is an [FS] in memory that forgets like a disk: a crash keeps what was synced and, of the
+// rest, what chance picks sector by sector. Tests and the simulator keep their logs there.
+type Memory struct {
+	names   map[string]*memoryFile // what a reader sees
+	durable map[string]*memoryFile // what the directory on disk says
 	ops     int
 	failAt  int // the operation with this number fails, and all after it; 0 for never
 }
 
-type memFile struct {
-	fs     *memFS
+type memoryFile struct {
+	fs     *Memory
 	data   []byte
 	synced []byte
 }
 
 var errInjected = errors.New("injected disk error")
 
-func newMemFS() *memFS {
-	return &memFS{names: map[string]*memFile{}, durable: map[string]*memFile{}}
+// NewMemory returns an empty directory.
+func NewMemory() *Memory {
+	return &Memory{names: map[string]*memoryFile{}, durable: map[string]*memoryFile{}}
 }
 
-func (m *memFS) step() error {
+// Fail lets that many more changes succeed; the next one fails, and all after it.
+func (m *Memory) Fail(after int) { m.failAt = m.ops + after + 1 }
+
+// Failing says that changes fail from now on, or from some later one on.
+func (m *Memory) Failing() bool { return m.failAt > 0 }
+
+func (m *Memory) step() error {
 	m.ops++
 	if m.failAt > 0 && m.ops >= m.failAt {
 		return errInjected
@@ -40,25 +45,29 @@ func (m *memFS) step() error {
 	return nil
 }
 
-func (m *memFS) Create(name string) (File, error) {
+// Create implements [FS].
+func (m *Memory) Create(name string) (File, error) {
 	if err := m.step(); err != nil {
 		return nil, err
 	}
-	f := &memFile{fs: m}
+	f := &memoryFile{fs: m}
 	m.names[name] = f
 	return f, nil
 }
 
-func (m *memFS) Open(name string) (File, error) {
+// Open implements [FS].
+func (m *Memory) Open(name string) (File, error) {
 	if f, ok := m.names[name]; ok {
 		return f, nil
 	}
 	return nil, fs.ErrNotExist
 }
 
-func (m *memFS) List() ([]string, error) { return slices.Sorted(maps.Keys(m.names)), nil }
+// List implements [FS].
+func (m *Memory) List() ([]string, error) { return slices.Sorted(maps.Keys(m.names)), nil }
 
-func (m *memFS) Rename(from, to string) error {
+// Rename implements [FS].
+func (m *Memory) Rename(from, to string) error {
 	if err := m.step(); err != nil {
 		return err
 	}
@@ -67,7 +76,8 @@ func (m *memFS) Rename(from, to string) error {
 	return nil
 }
 
-func (m *memFS) Remove(name string) error {
+// Remove implements [FS].
+func (m *Memory) Remove(name string) error {
 	if err := m.step(); err != nil {
 		return err
 	}
@@ -75,7 +85,8 @@ func (m *memFS) Remove(name string) error {
 	return nil
 }
 
-func (m *memFS) SyncDir() error {
+// SyncDir implements [FS].
+func (m *Memory) SyncDir() error {
 	if err := m.step(); err != nil {
 		return err
 	}
@@ -83,15 +94,16 @@ func (m *memFS) SyncDir() error {
 	return nil
 }
 
-// crash returns the directory as a machine finds it after power was lost.
-func (m *memFS) crash(rng *rand.Rand) *memFS {
-	after := newMemFS()
+// Crash returns the directory as a machine finds it after power was lost.
+func (m *Memory) Crash(rng *rand.Rand) *Memory {
+	after := NewMemory()
 	names := m.durable
 	if rng.IntN(2) == 0 { // the directory happened to reach the disk
 		names = m.names
 	}
-	for name, f := range names {
-		kept := &memFile{fs: after, data: tear(rng, f.synced, f.data)}
+	for _, name := range slices.Sorted(maps.Keys(names)) { // the same seed, the same crash
+		f := names[name]
+		kept := &memoryFile{fs: after, data: tear(rng, f.synced, f.data)}
 		kept.synced = slices.Clone(kept.data)
 		after.names[name] = kept
 	}
@@ -116,7 +128,7 @@ func tear(rng *rand.Rand, old, cur []byte) []byte {
 	return out
 }
 
-func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
+func (f *memoryFile) ReadAt(p []byte, off int64) (int, error) {
 	if off >= int64(len(f.data)) {
 		return 0, io.EOF
 	}
@@ -127,7 +139,7 @@ func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
+func (f *memoryFile) WriteAt(p []byte, off int64) (int, error) {
 	if err := f.fs.step(); err != nil {
 		n := len(p) / 2
 		f.write(p[:n], off)
@@ -137,14 +149,14 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-func (f *memFile) write(p []byte, off int64) {
+func (f *memoryFile) write(p []byte, off int64) {
 	if grow := off + int64(len(p)) - int64(len(f.data)); grow > 0 {
 		f.data = append(f.data, make([]byte, grow)...)
 	}
 	copy(f.data[off:], p)
 }
 
-func (f *memFile) Sync() error {
+func (f *memoryFile) Sync() error {
 	if err := f.fs.step(); err != nil {
 		return err
 	}
@@ -152,7 +164,7 @@ func (f *memFile) Sync() error {
 	return nil
 }
 
-func (f *memFile) Truncate(size int64) error {
+func (f *memoryFile) Truncate(size int64) error {
 	if err := f.fs.step(); err != nil {
 		return err
 	}
@@ -160,11 +172,5 @@ func (f *memFile) Truncate(size int64) error {
 	return nil
 }
 
-func (f *memFile) Size() (int64, error) { return int64(len(f.data)), nil }
-func (f *memFile) Close() error         { return nil }
-
-// reseal computes the checksum of a segment header anew.
-func reseal(h []byte) []byte {
-	binary.LittleEndian.PutUint32(h[12:], crc32.Checksum(h, castagnoli))
-	return h
-}
+func (f *memoryFile) Size() (int64, error) { return int64(len(f.data)), nil }
+func (f *memoryFile) Close() error         { return nil }
