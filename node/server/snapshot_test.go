@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/raftcheck/raftcheck/node/kv"
 	"github.com/raftcheck/raftcheck/node/raft"
@@ -125,7 +126,11 @@ func TestADamagedOrMissingSnapshotIsRefused(t *testing.T) {
 // that is down must not hold the log back.
 func TestMemoryStaysBoundedWithAFollowerDown(t *testing.T) {
 	const every, tail, size = 1000, 500, 1000
-	c := newCluster(t, 3, func(cfg *Config) { cfg.SnapshotEntries, cfg.KeepTail = every, tail })
+	c := newCluster(t, 3, func(cfg *Config) {
+		cfg.SnapshotEntries, cfg.KeepTail = every, tail
+		// However slow the machine is, the leader stays: two nodes have no other to fall back on.
+		cfg.Heartbeat, cfg.ElectionTimeout = 100*time.Millisecond, 3*time.Second
+	})
 	for _, p := range c.peers {
 		c.start(p.ID)
 	}
