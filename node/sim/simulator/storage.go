@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/raftcheck/raftcheck/node/raft"
+	"github.com/raftcheck/raftcheck/node/snapshot"
 )
 
 // save queues the write that o asks for.
@@ -144,8 +145,11 @@ func (p *process) fetchReal(from *process, least raft.Index) bool {
 		limit = p.w.rng.IntN(2000)
 	}
 	meta, err := p.real.fetch(from.real, least, limit)
+	_, damaged := errors.AsType[*snapshot.DamagedError](err)
 	switch {
-	case errors.Is(err, errLineCut):
+	case errors.Is(err, errLineCut), damaged:
+		// A part that was not synced may be torn by a crash; it was dropped, and the next attempt
+		// begins anew. If it never succeeds, the cluster does not recover, which is checked too.
 		return false
 	case err == nil && meta.Index != from.disk.snap.Index:
 		err = fmt.Errorf("fetched the snapshot of %d, not %d", meta.Index, from.disk.snap.Index)
