@@ -28,8 +28,8 @@ type refusal struct {
 }
 
 // neverProposed are messages with which etcd turns a request down before it proposes it to Raft, or
-// that it gives for a whole request that it did not apply. (server/etcdserver: errors, v3_server.go,
-// apply; server/etcdserver/api/v3rpc: util.go, interceptor.go.)
+// that it gives for a whole request that it did not apply. (server/etcdserver: errors and
+// apply; server/etcdserver/api/v3rpc: util and interceptor.)
 var neverProposed = []string{
 	"etcdserver: too many requests",
 	"etcdserver: request is too large",

@@ -48,6 +48,7 @@ type System struct {
 	addresses map[string]sut.NodeID
 	names     map[number]sut.NodeID // by member id, as it stands in answers
 	applied   map[sut.NodeID]uint64 // by node, when it was last asked
+	led       map[sut.NodeID]number // by node, the newest term in which it has shown that it led
 }
 
 // New makes the system with options, see [Options].
@@ -81,7 +82,7 @@ const (
 	patience = 500 * time.Millisecond
 )
 
-// Name implements [sut.System]. A client that breaks its contract is part of what is put to the test,
+// Name implements [sut.System]. A client that breaks its contract is part of what is tested,
 // so that nobody takes what comes of it for a bug of etcd.
 func (s *System) Name() string {
 	if s.retries > 0 {

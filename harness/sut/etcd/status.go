@@ -44,7 +44,7 @@ func (s *System) status(ctx context.Context, n sut.Node, c *Conn) (sut.Status, e
 		ID: n.ID, Term: uint64(a.RaftTerm), Role: role(a),
 		Commit: uint64(a.RaftIndex), Applied: uint64(a.AppliedIndex),
 	}
-	if st.Role == "leader" && !c.leads(ctx, a) {
+	if st.Role == "leader" && !s.leads(ctx, n.ID, c, a) {
 		st.Role = "candidate"
 	}
 	var err error
@@ -72,7 +72,27 @@ func role(a statusAnswer) string {
 // leads says whether the node that answered a, and calls itself the leader, leads in the term that
 // it named. What etcd tells is the term of the last entry that it has applied: one that was elected
 // just now names an earlier one. So the node has to carry out a linearizable read, for which a
-// leader needs an applied entry of its own term, and to tell the same once more.
+// leader needs an applied entry of its own term, and to tell the same once more. Once in each term
+// is enough.
+func (s *System) leads(ctx context.Context, n sut.NodeID, c *Conn, a statusAnswer) bool {
+	s.mu.Lock()
+	known := s.led[n] == a.RaftTerm
+	s.mu.Unlock()
+	if known {
+		return true
+	}
+	if !c.leads(ctx, a) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.led == nil {
+		s.led = map[sut.NodeID]number{}
+	}
+	s.led[n] = a.RaftTerm
+	return true
+}
+
 func (c *Conn) leads(ctx context.Context, a statusAnswer) bool {
 	read := object{"key": text("\x00"), "count_only": true}
 	var after statusAnswer
