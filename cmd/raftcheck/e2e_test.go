@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,6 +60,7 @@ func TestDocker(t *testing.T) {
 	}
 	t.Run("a clean node is valid and judged the same again", c.clean)
 	t.Run("a planted bug is found and explained", c.planted)
+	t.Run("a store that a file describes is judged like any other", c.byFile)
 	t.Run("an image that is missing or dies at boot is told with a hint", c.badImage)
 }
 
@@ -92,6 +94,31 @@ func (c command) clean(t *testing.T) {
 	if code != exitValid || again != string(old) {
 		t.Errorf("judged again, without Docker: exit code %d, another verdict: %v",
 			code, again != string(old))
+	}
+}
+
+// byFile puts our own node to the test as if nobody knew it: from a file, and from a binary.
+func (c command) byFile(t *testing.T) {
+	node := filepath.Join(t.TempDir(), "raftnode")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", node, "../raftnode")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	store := t.TempDir()
+	code, _, _ := c.run(t, "test", "--nodes", "3", "--time-limit", "8s", "--store", store,
+		"--seed", "1", "--faults", "kill", "--quiet",
+		"--system", "testdata/raftkv.yaml", "--binary", node)
+	if code != exitValid {
+		t.Fatalf("exit code %d, want %d", code, exitValid)
+	}
+	h, err := history.ReadFile(filepath.Join(store, "latest", "history.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	assertFaults(t, h, "kill")
+	if h.Header.System != "raftkv-by-file" || !slices.Contains(h.Header.Functions, "cas") {
+		t.Errorf("system %q, functions %v", h.Header.System, h.Header.Functions)
 	}
 }
 
