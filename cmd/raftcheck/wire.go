@@ -58,23 +58,23 @@ func assemble(cfg config.Config, behaviour fake.Behaviour) (p parts, err error) 
 	if p.clients, err = cfg.Clients(); err != nil {
 		return p, err
 	}
-	if p.faults, p.schedule, err = plan(cfg); err != nil {
-		return p, err
-	}
 	switch cfg.Runtime {
 	case "fake":
 		both := fake.New(behaviour)
 		p.system, p.runtime = both, both
-		return p, fits(p)
-	case "docker":
+	case "docker": // the runtime needs an engine, see openRuntime
+		if p.ref, p.system, err = chooseSystem(cfg); err != nil {
+			return p, err
+		}
 	default:
 		return p, hinted{fmt.Errorf("unknown runtime %q: there is docker, fake", cfg.Runtime),
 			"raftcheck list"}
 	}
-	if p.ref, p.system, err = chooseSystem(cfg); err != nil {
+	if err := fits(p); err != nil {
 		return p, err
 	}
-	return p, fits(p) // the runtime needs an engine, see openRuntime
+	p.faults, p.schedule, err = plan(cfg, p.system)
+	return p, err
 }
 
 // fits says whether the workload can be run on the system.
@@ -86,7 +86,7 @@ func fits(p parts) error {
 }
 
 // plan draws the fault plan, or reads it from the file that cfg names.
-func plan(cfg config.Config) ([]nemesis.Fault, nemesis.Schedule, error) {
+func plan(cfg config.Config, system sut.System) ([]nemesis.Fault, nemesis.Schedule, error) {
 	if cfg.Plan != "" {
 		return readPlan(cfg)
 	}
@@ -94,11 +94,23 @@ func plan(cfg config.Config) ([]nemesis.Fault, nemesis.Schedule, error) {
 	if err != nil {
 		return nil, nemesis.Schedule{}, hinted{err, "raftcheck list"}
 	}
+	if _, ok := system.(sut.Membership); !ok && !asksForMembers(cfg.Faults) {
+		faults = slices.DeleteFunc(faults, func(f nemesis.Fault) bool { return f.Family() == members })
+	}
 	s, err := nemesis.Plan(nemesis.Wishes{
 		Faults: faults, Nodes: cfg.Nodes, TimeLimit: cfg.TimeLimit, Quiet: cfg.Quiet,
 		Interval: cfg.FaultInterval, Duration: cfg.FaultDuration,
 	}, source(cfg.Seed, "faults"))
 	return faults, s, err
+}
+
+// members is the family of faults that change who the members are.
+const members = "membership"
+
+// asksForMembers says whether such a fault is asked for by name. A group such as "all" leaves them out
+// where a system has no such changes; what is named is tried, and told to be impossible.
+func asksForMembers(faults []string) bool {
+	return slices.ContainsFunc(faults, func(f string) bool { return strings.HasPrefix(f, members) })
 }
 
 // readPlan reads a plan that somebody wrote. The faults in it are those that the run asks for.

@@ -34,7 +34,8 @@ const (
 )
 
 // Options says, for people, which options [New] takes.
-const Options = "reads=linearizable|serializable, args=FLAGS (further flags of etcd), " +
+const Options = "reads=linearizable|serializable, members=fixed|change (one that is removed ends " +
+	"by itself, and counts as dead), args=FLAGS (further flags of etcd), " +
 	"retries=N (a broken client: it tries each request again after half a second)"
 
 // System is etcd. Its zero value has no options.
@@ -52,8 +53,9 @@ type System struct {
 }
 
 // New makes the system with options, see [Options].
-func New(options map[string]string) (*System, error) {
+func New(options map[string]string) (sut.System, error) {
 	s := &System{}
+	changing := false
 	for name, value := range options {
 		switch name {
 		case "reads":
@@ -61,6 +63,11 @@ func New(options map[string]string) (*System, error) {
 				return nil, fmt.Errorf("option reads=%s of etcd: want linearizable or serializable", value)
 			}
 			s.serializable = value == "serializable"
+		case "members":
+			if value != "fixed" && value != "change" {
+				return nil, fmt.Errorf("option members=%s of etcd: want fixed or change", value)
+			}
+			changing = value == "change"
 		case "retries":
 			n, err := strconv.Atoi(value)
 			if err != nil || n < 1 || n > maxRetries {
@@ -72,6 +79,9 @@ func New(options map[string]string) (*System, error) {
 		default:
 			return nil, fmt.Errorf("etcd has no option %q; it has %s", name, Options)
 		}
+	}
+	if changing {
+		return Changing{s}, nil
 	}
 	return s, nil
 }

@@ -64,7 +64,7 @@ func open(t *testing.T, options map[string]string) *System {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return s.(*System)
 }
 
 func TestWhichErrorsOfEtcdAreDefinite(t *testing.T) {
@@ -174,7 +174,12 @@ func TestOptionsChangeWhatIsAsked(t *testing.T) {
 	if !slices.Contains(args, "--snapshot-count") {
 		t.Errorf("started with %v", args)
 	}
-	for _, wrong := range []map[string]string{{"reads": "quick"}, {"read": "x"}, {"retries": "0"}} {
+	if s, err := New(map[string]string{"members": "change"}); err != nil {
+		t.Error(err)
+	} else if _, ok := s.(sut.Membership); !ok {
+		t.Error("the members of one that is to change can not be changed")
+	}
+	for _, wrong := range []map[string]string{{"reads": "quick"}, {"read": "x"}, {"retries": "0"}, {"members": "x"}} {
 		if _, err := New(wrong); err == nil {
 			t.Errorf("%v is taken", wrong)
 		}
@@ -299,9 +304,9 @@ func TestMembersAreChangedOneAtATime(t *testing.T) {
 		{"one for another", []sut.Node{node(1), node(2), node(4)}, "", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := &System{}
+			s := Changing{&System{}}
 			s.knows(node(3)) // which has been added and has not started: it has no name yet
-			conn, g := serve(t, s, 0, map[string]string{
+			conn, g := serve(t, s.System, 0, map[string]string{
 				"cluster/member/add": "{}", "cluster/member/remove": "{}",
 				"cluster/member/list": `{"members":[{"ID":"11","name":"n1"},{"ID":"12","name":"n2"},
 					{"ID":"13","peerURLs":["http://10.0.0.3:2380"]}]}`})

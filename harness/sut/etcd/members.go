@@ -16,11 +16,15 @@ type member struct {
 	Learner  bool     `json:"isLearner"`
 }
 
-var _ sut.Membership = (*System)(nil)
+// Changing is etcd whose members can be changed while it runs, which has to be asked for: a member
+// that is removed ends by itself, and looks like a node that died.
+type Changing struct{ *System }
+
+var _ sut.Membership = Changing{}
 
 // Joining implements [sut.Membership]: etcd has to be told first, and gives whoever comes back a
 // new identity, with which an old disk does not go.
-func (s *System) Joining(self sut.Node, members, _ []sut.Node) sut.Joining {
+func (s Changing) Joining(self sut.Node, members, _ []sut.Node) sut.Joining {
 	return sut.Joining{
 		Command:  s.command(self, append(slices.Clone(members), self), "existing"),
 		AddFirst: true, Wipe: true,
@@ -37,7 +41,7 @@ func (c *Conn) list(ctx context.Context) ([]member, error) {
 }
 
 // Members implements [sut.Membership].
-func (s *System) Members(ctx context.Context, n sut.Node) ([]sut.NodeID, error) {
+func (s Changing) Members(ctx context.Context, n sut.Node) ([]sut.NodeID, error) {
 	c := s.conn(n)
 	defer c.Close()
 	list, err := c.list(ctx)
@@ -76,7 +80,7 @@ func (s *System) knows(nodes ...sut.Node) {
 }
 
 // SetMembers implements [sut.Membership]. etcd adds or removes one member at a time.
-func (s *System) SetMembers(ctx context.Context, n sut.Node, want []sut.Node) error {
+func (s Changing) SetMembers(ctx context.Context, n sut.Node, want []sut.Node) error {
 	s.knows(append(slices.Clone(want), n)...)
 	c := s.conn(n)
 	defer c.Close()
@@ -110,7 +114,7 @@ func (s *System) setMembers(ctx context.Context, c *Conn, want []sut.Node) error
 }
 
 // Transfer implements [sut.Membership].
-func (s *System) Transfer(ctx context.Context, n, to sut.Node) error {
+func (s Changing) Transfer(ctx context.Context, n, to sut.Node) error {
 	s.knows(n, to)
 	c := s.conn(n)
 	defer c.Close()

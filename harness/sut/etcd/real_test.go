@@ -20,7 +20,7 @@ import (
 // real starts etcd itself, as a cluster of three on loopback addresses.
 type real struct {
 	t      *testing.T
-	system *System
+	system Changing
 	binary string
 	dir    string
 	nodes  []sut.Node
@@ -33,7 +33,7 @@ func startReal(t *testing.T) *real {
 	if binary == "" {
 		t.Skip("needs etcd: set RAFTCHECK_ETCD to a binary that examples/build.sh has made")
 	}
-	r := &real{t: t, system: &System{}, binary: binary, dir: t.TempDir()}
+	r := &real{t: t, system: Changing{&System{}}, binary: binary, dir: t.TempDir()}
 	for i := range 4 {
 		r.nodes = append(r.nodes, sut.Node{ID: sut.NodeID(fmt.Sprintf("n%d", i+1)),
 			Addr: netip.AddrFrom4([4]byte{127, 77, byte(os.Getpid()), byte(i + 1)})})
