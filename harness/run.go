@@ -276,9 +276,13 @@ func (r *run) heal(ctx context.Context, in *interpreter) error {
 func (r *run) finalStatus(ctx context.Context, in *interpreter, w *watcher) error {
 	ctx, cancel := context.WithTimeout(ctx, quietLimit)
 	defer cancel()
+	calm := 0 // answers in a row: some nodes tell a digest only when nothing has changed in between
 	all, _ := w.await(ctx, func(all map[sut.NodeID]sut.Status) bool {
-		_, quiescent := settled(all, len(w.members()), r.leaderless())
-		return quiescent
+		calm++
+		if _, quiescent := settled(all, len(w.members()), r.leaderless()); !quiescent {
+			calm = 0
+		}
+		return calm == 2
 	})
 	for _, n := range w.members() {
 		if st, ok := all[n.ID]; ok {
