@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -154,11 +155,15 @@ func (c command) planted(t *testing.T) {
 	if code != exitValid {
 		t.Fatalf("build: exit code %d", code)
 	}
-	store := t.TempDir()
-	code, out, _ := c.run(t, "test", "--nodes", "3", "--time-limit", "6s", "--store", store,
-		"--seed", "1", "--faults", "pause", "--quiet", "--image", strings.TrimSpace(image))
+	store, out := t.TempDir(), ""
+	// A busy machine can be too slow for the operations that show it; none is ever called failed.
+	for seed := 1; seed <= 4 && code != exitInvalid; seed++ {
+		code, out, _ = c.run(t, "test", "--nodes", "3", "--time-limit", "6s", "--store", store,
+			"--seed", strconv.Itoa(seed), "--faults", "pause", "--quiet",
+			"--image", strings.TrimSpace(image))
+	}
 	if code != exitInvalid {
-		t.Fatalf("exit code %d, want %d", code, exitInvalid)
+		t.Fatalf("exit code %d, want %d in one of four runs", code, exitInvalid)
 	}
 	for _, want := range []string{"INVALID   linearizable", "operations ", " of k"} {
 		if !strings.Contains(out, want) {
