@@ -25,6 +25,7 @@ func BenchmarkRun(b *testing.B) {
 	store := fake.New(fake.Behaviour{})
 	register := workloads.Register{}
 	var rec *history.Recorder
+	ops := register.Operations(rand.New(rand.NewPCG(1, 2)), workloads.Load{})
 	test := &harness.Test{
 		Runtime: store, Log: slog.New(slog.DiscardHandler),
 		Spec: cluster.Spec{Run: "bench", System: store, Nodes: 5},
@@ -37,8 +38,8 @@ func BenchmarkRun(b *testing.B) {
 			rec, err = history.Create(filepath.Join(dir, "history.jsonl"), history.Header{})
 			return rec, err
 		},
-		Operations: generator.Limit(b.N, register.Operations(rand.New(rand.NewPCG(1, 2)))),
-		TimeLimit:  time.Hour, Concurrency: 10,
+		Operations: generator.Limit(b.N, ops), Final: ops.Final,
+		TimeLimit: time.Hour, Concurrency: 10,
 		BootLimit: time.Minute, RecoverLimit: time.Minute,
 	}
 	b.ResetTimer()

@@ -73,12 +73,14 @@ type Test struct {
 
 	// Operations of the clients; never-ending, the time limit ends them.
 	Operations generator.Generator
-	// Final is read on every node when all is healed.
-	Final []history.Op
+	// Final says what is read on every node when all is healed.
+	Final func() []history.Op
 
 	// TimeLimit is how long clients work. Concurrency is how many at once.
 	TimeLimit   time.Duration
 	Concurrency int
+	// Roaming says which clients change nodes.
+	Roaming Roaming
 	// BootLimit bounds the time until every node knows a leader. RecoverLimit bounds the time
 	// from the last heal until that is so again, and the time for the final reads.
 	BootLimit, RecoverLimit time.Duration
@@ -115,4 +117,26 @@ type Outcome struct {
 	Interrupted bool
 	// TornDown receives one value when nothing of the cluster is left, or cannot be removed.
 	TornDown <-chan error
+}
+
+// Roaming says which clients go on to another node, the leader if they are told, when theirs does
+// not do what they want. The others stay with their node whatever happens.
+type Roaming string
+
+// Who roams. The zero value means half.
+const (
+	RoamHalf Roaming = "half"
+	RoamNone Roaming = "pinned"
+	RoamAll  Roaming = "roaming"
+)
+
+// roams says whether the i-th of the clients of a cluster of n nodes roams.
+func (r Roaming) roams(i, n int) bool {
+	switch r {
+	case RoamNone:
+		return false
+	case RoamAll:
+		return true
+	}
+	return (i/n)%2 == 1
 }

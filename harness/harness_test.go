@@ -92,6 +92,7 @@ func newTest(
 	}
 	var rec *history.Recorder
 	events := &nemesis.Events{}
+	ops := register.Operations(rand.New(rand.NewPCG(seed, 3)), workloads.Load{})
 	test := &harness.Test{
 		Runtime: store, Log: log,
 		Spec: cluster.Spec{
@@ -117,10 +118,9 @@ func newTest(
 			rec, err = history.Create(filepath.Join(dir, "history.jsonl"), h)
 			return rec, err
 		},
-		Operations: generator.Stagger(100, rand.New(rand.NewPCG(seed, 2)),
-			register.Operations(rand.New(rand.NewPCG(seed, 3)))),
-		Final:     register.Final(),
-		TimeLimit: 90 * time.Second, Concurrency: 10,
+		Operations: generator.Stagger(100, rand.New(rand.NewPCG(seed, 2)), ops),
+		Final:      ops.Final,
+		TimeLimit:  90 * time.Second, Concurrency: 10,
 		BootLimit: 10 * time.Second, RecoverLimit: 10 * time.Second,
 	}
 	return test, func() error {

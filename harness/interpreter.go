@@ -58,8 +58,8 @@ type ended struct {
 }
 
 // worker does one operation at a time, for one process after the other. Half of the workers stay
-// with their node whatever happens, so that every node is always asked; the others go where the
-// leader is said to be.
+// with their node whatever happens, unless the test says otherwise, so that every node is always
+// asked; the others go where the leader is said to be.
 type worker struct {
 	queue   chan history.Op // room for one
 	process history.Process
@@ -82,7 +82,7 @@ func newInterpreter(
 		home := i % len(nodes)
 		in.workers = append(in.workers, &worker{
 			queue: make(chan history.Op, 1), process: history.Process(i), home: home, at: home,
-			roams: (i/len(nodes))%2 == 1,
+			roams: t.Roaming.roams(i, len(nodes)),
 		})
 		in.free = append(in.free, i)
 	}

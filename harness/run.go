@@ -242,7 +242,7 @@ func (r *run) named(ids []sut.NodeID) []sut.Node {
 // finalReads reads everything on every member.
 func (r *run) finalReads(members []sut.Node, end time.Duration) generator.Generator {
 	var ops []history.Op
-	for _, op := range r.Final {
+	for _, op := range r.Final() {
 		for _, n := range members {
 			op.Node = string(n.ID)
 			ops = append(ops, op)

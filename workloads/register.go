@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/raftcheck/raftcheck/harness/check"
@@ -45,17 +46,12 @@ func (Register) Functions() []string { return []string{"read", "write", "cas"} }
 func (Register) Needs() []sut.Ability { return []sut.Ability{sut.AbleKV} }
 
 // Operations implements [Workload].
-func (Register) Operations(rng *rand.Rand) generator.Generator {
-	return &registerOps{rng: rng, last: map[string]int64{}}
-}
-
-// Final implements [Workload].
-func (Register) Final() []history.Op {
-	var ops []history.Op
-	for i := range registerKeys {
-		ops = append(ops, history.Op{F: "read", Key: registerKey(i)})
+func (Register) Operations(rng *rand.Rand, load Load) Operations {
+	keys := load.keys(registerKeys)
+	return &registerOps{
+		rng: rng, keys: keys, pick: load.picker(rng, keys), sizes: load.sizes(rng),
+		reads: load.reads(0.5), last: map[string]int64{},
 	}
-	return ops
 }
 
 // Checkers implements [Workload].
@@ -65,30 +61,48 @@ func (Register) Checkers() []check.Checker {
 
 func registerKey(i int) string { return "k" + strconv.Itoa(i) }
 
-// registerOps draws operations: half are reads; the rest are writes and, where a value of the key
-// is known, as many compare-and-sets from the value seen last, most of which then succeed.
+// registerOps draws operations: half are reads, if nothing else is asked for; the rest are writes
+// and, where a value of the key is known, as many compare-and-sets from the value seen last, most of
+// which then succeed.
 type registerOps struct {
 	rng     *rand.Rand
-	written int64            // the last value used; each value is used once
+	keys    int
+	pick    func() int
+	sizes   func() int // of the next value
+	reads   float64
+	written int64            // how many values are used; each is used once
 	last    map[string]int64 // by key, the value seen last
 }
 
 func (g *registerOps) Next(time.Duration, int) (history.Op, generator.State) {
-	op := history.Op{Key: registerKey(g.rng.IntN(registerKeys))}
+	op := history.Op{Key: registerKey(g.pick())}
 	old, known := g.last[op.Key]
-	switch draw := g.rng.IntN(4); {
-	case draw < 2:
+	switch {
+	case g.rng.Float64() < g.reads:
 		op.F = "read"
-	case draw == 2 && known:
+	case known && g.rng.IntN(2) == 0:
 		op.F = "cas"
-		g.written++
-		op.Value = fmt.Appendf(nil, "[%d,%d]", old, g.written)
+		op.Value = fmt.Appendf(nil, "[%d,%d]", old, g.value())
 	default:
 		op.F = "write"
-		g.written++
-		op.Value = strconv.AppendInt(nil, g.written, 10)
+		op.Value = strconv.AppendInt(nil, g.value(), 10)
 	}
 	return op, generator.Ready
+}
+
+// value is one that was not used yet.
+func (g *registerOps) value() int64 {
+	g.written++
+	return sized(g.written, g.sizes())
+}
+
+// Final implements [Operations].
+func (g *registerOps) Final() []history.Op {
+	var ops []history.Op
+	for i := range g.keys {
+		ops = append(ops, history.Op{F: "read", Key: registerKey(i)})
+	}
+	return ops
 }
 
 func (g *registerOps) Update(done history.Op) {
@@ -121,7 +135,7 @@ func (Register) Do(ctx context.Context, conn sut.Conn, op history.Op) history.Op
 		raw, err := registerValue(v)
 		return complete(op, true, raw, err)
 	case "write":
-		return complete(op, false, nil, kv.Put(ctx, op.Key, string(op.Value)))
+		return complete(op, false, nil, kv.Put(ctx, op.Key, padded(string(op.Value))))
 	case "cas":
 		return registerCAS(ctx, kv, op)
 	}
@@ -133,7 +147,7 @@ func registerCAS(ctx context.Context, kv sut.KV, op history.Op) history.Op {
 	if err := json.Unmarshal(op.Value, &pair); err != nil {
 		return complete(op, false, nil, sut.Failed(fmt.Errorf("cas of %s: %w", op.Value, err)))
 	}
-	res, err := kv.CAS(ctx, op.Key, string(pair[0]), string(pair[1]))
+	res, err := kv.CAS(ctx, op.Key, padded(string(pair[0])), padded(string(pair[1])))
 	if err != nil {
 		return complete(op, false, nil, err)
 	}
@@ -155,7 +169,9 @@ func registerValue(v sut.Value) (json.RawMessage, error) {
 	case !v.Present:
 		return json.RawMessage("null"), nil
 	case json.Valid([]byte(v.Data)):
-		return json.RawMessage(v.Data), nil
+		if text := strings.TrimRight(v.Data, " "); padded(text) == v.Data {
+			return json.RawMessage(text), nil
+		}
 	}
 	return json.Marshal(v.Data)
 }

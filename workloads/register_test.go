@@ -76,7 +76,7 @@ func TestHowARegisterOperationEndsFollowsFromWhatTheStoreAnswers(t *testing.T) {
 
 func TestRegisterOperationsAreTheSameForTheSameSeedAndWriteNoValueTwice(t *testing.T) {
 	drawn := func(seed uint64) (ops []history.Op) {
-		g := Register{}.Operations(rand.New(rand.NewPCG(seed, 1)))
+		g := Register{}.Operations(rand.New(rand.NewPCG(seed, 1)), Load{})
 		for range 5000 {
 			op, _ := g.Next(0, 0)
 			ops = append(ops, op)

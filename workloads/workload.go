@@ -30,10 +30,8 @@ type Workload interface {
 	// Needs lists what clients of the system must be able to do. A system without it is refused
 	// before anything starts.
 	Needs() []sut.Ability
-	// Operations makes the generator of a run. It never ends; the caller limits it.
-	Operations(rng *rand.Rand) generator.Generator
-	// Final lists the reads of the end: each of them must succeed on every node.
-	Final() []history.Op
+	// Operations makes the operations of a run.
+	Operations(rng *rand.Rand, load Load) Operations
 	// Do carries op out over conn and says how it ended. It runs in the client driver, and is
 	// called concurrently with different connections.
 	Do(ctx context.Context, conn sut.Conn, op history.Op) history.Op
@@ -41,8 +39,16 @@ type Workload interface {
 	Checkers() []check.Checker
 }
 
+// Operations are those of one run, one after the other. They never end; the caller limits them.
+type Operations interface {
+	generator.Generator
+	// Final lists the reads of the end, after all operations: each must succeed on every node. They
+	// differ in their F or Key.
+	Final() []history.Op
+}
+
 // All lists the workloads in order of their names.
-func All() []Workload { return []Workload{Register{}} }
+func All() []Workload { return []Workload{Register{}, Set{}} }
 
 // Fits says whether s can do what w needs. The error names what it can not.
 func Fits(w Workload, s sut.System) error {

@@ -64,6 +64,8 @@ func testCmd() *cobra.Command {
 	f.StringVar(&cfg.Plan, "plan", "", "a file that says which fault comes when (YAML)")
 	f.DurationVar(&cfg.TimeLimit, "time-limit", cfg.TimeLimit, "how long clients work")
 	f.Float64Var(&cfg.Rate, "rate", cfg.Rate, "operations a second, of all clients together")
+	f.Var(loadFlag{&cfg.Load}, "load", "the shape of the load: name=value, by commas: "+
+		strings.Join(config.LoadNames(), ", "))
 	f.StringVar(&cfg.Concurrency, "concurrency", cfg.Concurrency,
 		"clients at once: a number, or a number and n for so many for each node")
 	f.Uint64Var(&cfg.Seed, "seed", 0, "draws operations and faults (default: a new one)")
@@ -93,8 +95,24 @@ func testCmd() *cobra.Command {
 	return cmd
 }
 
+// loadFlag sets what it is told of a load, and leaves the rest as it is.
+type loadFlag struct{ *config.Load }
+
+// String implements pflag.Value.
+func (f loadFlag) String() string {
+	if f.Load == nil {
+		return ""
+	}
+	return f.Load.String()
+}
+
+// Type implements pflag.Value.
+func (f loadFlag) Type() string { return "shape" }
+
 // behaviours are what --fake takes.
-func behaviours() []string { return []string{"local-reads", "early-ack", "diverge", "crash"} }
+func behaviours() []string {
+	return []string{"local-reads", "early-ack", "diverge", "crash", "twice-applied", "torn-reads"}
+}
 
 func behaviour(name string) (fake.Behaviour, error) {
 	switch name {
@@ -106,6 +124,10 @@ func behaviour(name string) (fake.Behaviour, error) {
 		return fake.Behaviour{EarlyAck: true}, nil
 	case "diverge":
 		return fake.Behaviour{Diverge: true}, nil
+	case "twice-applied":
+		return fake.Behaviour{TwiceApplied: true}, nil
+	case "torn-reads":
+		return fake.Behaviour{TornReads: true}, nil
 	case "crash":
 		return fake.Behaviour{Crash: 100}, nil
 	}
@@ -235,6 +257,7 @@ func (t *tested) carryOut(ctx context.Context) (err error) {
 func (t *tested) test(logs string, live *live) *harness.Test {
 	cfg := t.cfg
 	events := &nemesis.Events{}
+	ops, final := operations(cfg, t.workload, t.system)
 	test := &harness.Test{
 		Runtime: t.runtime,
 		Spec: cluster.Spec{
@@ -262,9 +285,10 @@ func (t *tested) test(logs string, live *live) *harness.Test {
 		},
 		Operations: generator.Unless(
 			func() bool { return t.flags.failFast && t.watched.found != nil },
-			operations(cfg, t.workload, t.system)),
-		Final:     t.workload.Final(),
+			ops),
+		Final:     final,
 		TimeLimit: cfg.TimeLimit, Concurrency: t.parts.clients,
+		Roaming:   harness.Roaming(cfg.Load.Clients),
 		BootLimit: cfg.BootLimit, RecoverLimit: cfg.RecoveryLimit,
 		Progress: live.progress, Log: t.log,
 	}

@@ -132,12 +132,21 @@ func readPlan(cfg config.Config) ([]nemesis.Fault, nemesis.Schedule, error) {
 
 // operations makes what clients do in a run: what the workload wants, but for what the system can
 // not do.
-func operations(cfg config.Config, w workloads.Workload, s sut.System) generator.Generator {
-	ops := w.Operations(source(cfg.Seed, "operations"))
+//
+// Final says what is read at the end.
+func operations(
+	cfg config.Config, w workloads.Workload, s sut.System,
+) (paced generator.Generator, final func() []history.Op) {
+	l := cfg.Load
+	ops := w.Operations(source(cfg.Seed, "operations"), workloads.Load{
+		Keys: l.Keys, Skew: l.Skew, Reads: l.Reads, ValueBytes: l.ValueBytes,
+	})
+	paced = ops
 	if limited, ok := s.(sut.Limited); ok {
-		ops = generator.Without(func(op history.Op) bool { return limited.Lacks(op.F) }, ops)
+		paced = generator.Without(func(op history.Op) bool { return limited.Lacks(op.F) }, ops)
 	}
-	return generator.Stagger(cfg.Rate, source(cfg.Seed, "pace"), ops)
+	pace := source(cfg.Seed, "pace")
+	return generator.Waves(cfg.Rate, l.Burst, l.BurstEvery, pace, paced), ops.Final
 }
 
 // source is the run's source of chance for one purpose: drawing more for one does not change what

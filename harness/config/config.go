@@ -38,6 +38,8 @@ type Config struct {
 	TimeLimit time.Duration `json:"time_limit_ns"`
 	// Rate is how many operations a second all clients together begin, on average.
 	Rate float64 `json:"rate_hz"`
+	// Load shapes what clients do.
+	Load Load `json:"load,omitzero"`
 	// Concurrency is how many clients work at once: a number, or a number and "n" for so many
 	// for each node.
 	Concurrency string `json:"concurrency"`
@@ -114,6 +116,7 @@ func (c Config) Validate() error {
 	if _, err := c.Clients(); err != nil {
 		errs = append(errs, err)
 	}
+	errs = append(errs, c.Load.validate())
 	wrong(c.Quiet < 0, "quiet %v: want 0 or more", c.Quiet)
 	wrong(c.FaultInterval <= 0, "fault interval %v: want more than nothing", c.FaultInterval)
 	wrong(c.FaultDuration <= 0, "fault duration %v: want more than nothing", c.FaultDuration)

@@ -128,6 +128,30 @@ type stagger struct {
 	rng      *rand.Rand
 	interval float64 // mean, in ns
 	next     time.Duration
+
+	burst float64 // how much more comes in a burst; 0 for none
+	every time.Duration
+}
+
+// Waves is Stagger with bursts: for the last fifth of each period of length every, burst times as
+// many operations come as at other times. Over all there are rate a second. A burst of 1 or less
+// is none.
+func Waves(rate, burst float64, every time.Duration, rng *rand.Rand, g Generator) Generator {
+	if burst <= 1 || every <= 0 {
+		return Stagger(rate, rng, g)
+	}
+	calm := rate / (0.8 + 0.2*burst)
+	return &stagger{
+		Generator: g, rng: rng, interval: float64(time.Second) / calm, burst: burst, every: every,
+	}
+}
+
+// mean is the mean distance of operations now.
+func (s *stagger) mean(now time.Duration) float64 {
+	if s.burst > 0 && now%s.every >= s.every/5*4 {
+		return s.interval / s.burst
+	}
+	return s.interval
 }
 
 // Stagger spreads g's operations over time: on average rate a second over all workers together, at
@@ -143,7 +167,8 @@ func (s *stagger) Next(now time.Duration, worker int) (history.Op, State) {
 	}
 	op, st := s.Generator.Next(now, worker)
 	if st == Ready {
-		gap := math.Min(s.rng.ExpFloat64()*s.interval, 10*s.interval)
+		mean := s.mean(now)
+		gap := math.Min(s.rng.ExpFloat64()*mean, 10*mean)
 		s.next = max(s.next, now-100*time.Millisecond) + time.Duration(gap)
 	}
 	return op, st
