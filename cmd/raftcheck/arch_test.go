@@ -68,7 +68,7 @@ var rooms = []room{
 	{"nemesis/agent", []string{"nemesis/agent"},
 		[]string{"github.com/google/nftables", "github.com/vishvananda/", "golang.org/x/"}},
 	{"workloads", []string{"=harness/check", "=harness/generator", "=harness/history",
-		"=harness/sut", "=linearizability"}, nil},
+		"=harness/sut", "=linearizability", "=linearizability/txn"}, nil},
 	{"linearizability", []string{"=harness/check", "=harness/history", "linearizability"},
 		[]string{"github.com/anishathalye/porcupine"}},
 	{"linearizability/bench", []string{"=harness/check", "=harness/history", "linearizability"},

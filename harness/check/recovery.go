@@ -91,7 +91,9 @@ func (Recovery) firsts(
 		if c.Outcome == history.Ok && op.Time >= healed {
 			end = c.To
 		}
-		note(keys, op.Key, end)
+		if op.Key != "" { // a transaction over many keys has none
+			note(keys, op.Key, end)
+		}
 		if op.Node != "" && (members == nil || slices.Contains(members, op.Node)) {
 			note(nodes, op.Node, end)
 		}
