@@ -48,7 +48,9 @@ type Operations interface {
 }
 
 // All lists the workloads in order of their names.
-func All() []Workload { return []Workload{Append{}, Counter{}, Retry{}, Register{}, Set{}} }
+func All() []Workload {
+	return []Workload{Append{}, Bank{}, Counter{}, Retry{}, Queue{}, Register{}, Set{}}
+}
 
 // Fits says whether s can do what w needs. The error names what it can not.
 func Fits(w Workload, s sut.System) error {
