@@ -25,13 +25,13 @@ const (
 // A list shows in which order its elements came, so that transactions can be judged by how they
 // depend on each other.
 //
-// An append takes an integer, a read answers a list of them. A txn takes and answers a list of steps,
-// ["append",key,v], ["r",key,null] and ["w",key,v]; the answer of an r stands in the place of its
-// null. A register is never written without being read first.
+// An append takes an integer, a read answers a list of them. A txn takes and answers a list of
+// steps, ["append",key,v], ["r",key,null] and ["w",key,v]; the answer of an r stands in the place
+// of its null. A register is never written without being read first.
 //
-// Where the system can append, the steps are carried out as they are. Where it can not, and for every
-// fourth transaction where it can, the keys are read, and the writes are made under the condition
-// that nothing has changed; a transaction whose condition did not hold has failed.
+// Where the system can append, the steps are carried out as they are. Where it can not, and for
+// every fourth transaction where it can, the keys are read, and the writes are made under the
+// condition that nothing has changed; a transaction whose condition did not hold has failed.
 type Append struct{}
 
 // Name implements [Workload].

@@ -22,13 +22,14 @@ const (
 	balance  = 100
 )
 
-// Bank is transfers between accounts, and reads of all accounts at once. Whoever reads must find the
-// sum that was there at the beginning, and no account below nothing.
+// Bank is transfers between accounts, and reads of all accounts at once. Whoever reads must find
+// the sum that was there at the beginning, and no account below nothing.
 //
-// A transfer takes {"id":n,"from":a,"to":b,"amount":m}; no id comes twice. It reads both accounts in
-// a transaction, and writes both in another, if nothing has changed. An account holds the balance
-// and the id of the transfer that made it, "97:12", so that each read says which transfers it saw;
-// an absent one holds 100. At the end each account is read by itself, "balance". Transfers and reads answer the steps of the transaction that they were.
+// A transfer takes {"id":n,"from":a,"to":b,"amount":m}; no id comes twice. It reads both accounts
+// in a transaction, and writes both in another, if nothing has changed. An account holds the
+// balance and the id of the transfer that made it, "97:12", so that each read says which transfers
+// it saw; an absent one holds 100. At the end each account is read by itself, "balance". Transfers
+// and reads answer the steps of the transaction that they were.
 type Bank struct{}
 
 // Name implements [Workload].

@@ -91,9 +91,9 @@ func balanced(raw json.RawMessage) (class, text string) {
 }
 
 // bankOrder judges whether transfers and reads can have happened one after the other. Each version
-// of an account names the transfer that made it, and each transfer reads what it overwrites, so that
-// the judgement is exact. What a transfer without an answer would have written is in its completion;
-// where there is none (the run was cut short) it is taken from those who read it.
+// of an account names the transfer that made it, and each transfer reads what it overwrites, so
+// that the judgement is exact. What a transfer without an answer would have written is in its
+// completion; where there is none (the run was cut short) it is taken from those who read it.
 type bankOrder struct{}
 
 // Name implements [check.Checker].

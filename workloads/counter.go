@@ -20,7 +20,8 @@ const counters = 8
 // Counter is counters that are incremented by one and read. An increment answers what the counter
 // is then, so that every value that a counter ever had has one increment that made it.
 //
-// [Retry] sends each increment again and again until it was answered twice: "add-once" answers {"value":n}, and {"value":n,"again":m} if the second answer was another.
+// [Retry] sends each increment again and again until it was answered twice: "add-once" answers
+// {"value":n}, and {"value":n,"again":m} if the second answer was another.
 type Counter struct{}
 
 // Name implements [Workload].
@@ -87,8 +88,8 @@ type onceAnswer struct {
 // attempt is what one try of a request that is sent again may take.
 const attempt = 500 * time.Millisecond
 
-// addOnce sends an increment until it is answered, and then once more. What is known after the first
-// answer stays known whatever becomes of the second.
+// addOnce sends an increment until it is answered, and then once more. What is known after the
+// first answer stays known whatever becomes of the second.
 func addOnce(ctx context.Context, conn sut.Conn, key string) (any, error) {
 	view, err := conn.(sut.Retrier).Once(ctx)
 	if err != nil {

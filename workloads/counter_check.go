@@ -13,8 +13,8 @@ import (
 )
 
 // counterChecker judges counters that go up by one. Every operation with an answer says a value; a
-// read of v belongs between the increment to v and that to v+1. So there is one order up to reads of
-// the same value, and the history is linearizable if and only if
+// read of v belongs between the increment to v and that to v+1. So there is one order up to reads
+// of the same value, and the history is linearizable if and only if
 //
 //  1. no two increments made the same value, and none made one below 1;
 //  2. nothing that says a lesser value (or a read of the value that an increment made) begins

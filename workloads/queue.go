@@ -18,8 +18,8 @@ import (
 // queues is how many queues there are.
 const queues = 4
 
-// Queue is first-in-first-out queues of unique elements. A queue is a text under one key: an enqueue
-// appends to it, a dequeue reads it and takes the first element off if nothing has changed.
+// Queue is first-in-first-out queues of unique elements. A queue is a text under one key: an
+// enqueue appends to it, a dequeue reads it and takes the first element off if nothing has changed.
 //
 // An enqueue takes an integer. A dequeue answers one, or null if the queue was empty; one that ends
 // in info says which element it may have taken. At the end "list" answers all that is left.

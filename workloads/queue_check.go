@@ -15,8 +15,8 @@ import (
 // queueChecker judges first-in-first-out queues of unique elements. A queue is linearizable if and
 // only if none of four things is seen (Henzinger, Sezgin and Vafeiadis, Aspect-oriented
 // linearizability proofs, CONCUR 2013): an element is dequeued that nobody enqueued, or before; one
-// is dequeued twice; one overtakes another that was certainly enqueued before it; a queue is said to
-// be empty while at each moment some element was certainly in it.
+// is dequeued twice; one overtakes another that was certainly enqueued before it; a queue is said
+// to be empty while at each moment some element was certainly in it.
 //
 // An enqueue without an answer counts if its element was seen, and otherwise never happened. A
 // dequeue without an answer names what it would have taken: that it took it, at whatever time, is
@@ -39,9 +39,8 @@ type item struct {
 	node             string // of the dequeue
 }
 
-// from and until bound the time in which the element was certainly in the queue.
-func (it *item) from() time.Duration { return it.in.To }
-
+// until is when the element may have left the queue: it was certainly in it from the end of its
+// enqueue until then.
 func (it *item) until() time.Duration {
 	if it.took {
 		return it.out.From

@@ -94,7 +94,7 @@ func (j *queueJudge) list(r queueRead) {
 	for _, v := range r.values {
 		it := j.byValue[v]
 		switch {
-		case it == nil, it != nil && it.in.From > r.call.To, it.in.Outcome == history.Fail:
+		case it == nil, it.in.From > r.call.To, it.in.Outcome == history.Fail:
 			j.found("phantom", r.op.Node, r.call.From, ops, "%s lists %s (%s), which nobody had "+
 				"enqueued.", r.op.Node, v, span(r.call))
 			continue

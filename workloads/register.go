@@ -62,8 +62,8 @@ func (Register) Checkers() []check.Checker {
 func registerKey(i int) string { return "k" + strconv.Itoa(i) }
 
 // registerOps draws operations: half are reads, if nothing else is asked for; the rest are writes
-// and, where a value of the key is known, as many compare-and-sets from the value seen last, most of
-// which then succeed.
+// and, where a value of the key is known, as many compare-and-sets from the value seen last, most
+// of which then succeed.
 type registerOps struct {
 	rng     *rand.Rand
 	keys    int

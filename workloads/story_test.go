@@ -62,8 +62,8 @@ func historyOf(all ...did) *history.History {
 	return h
 }
 
-// judged is a history with what a checker has to say of it: a part of the class of each finding that
-// has to be there, in any order; a part of the reason if it is Unknown.
+// judged is a history with what a checker has to say of it: a part of the class of each finding
+// that has to be there, in any order; a part of the reason if it is Unknown.
 type judged struct {
 	name     string
 	did      []did

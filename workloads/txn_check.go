@@ -64,8 +64,8 @@ func judgeTxns(
 		classes[x.Name]++
 		res.Findings = append(res.Findings, tellAnomaly(h, calls, x))
 	}
-	res.Summary = fmt.Sprintf("%d transactions, %d of them committed, with %d reads; by the cycles of "+
-		"their dependencies", len(txns), committed, reads)
+	res.Summary = fmt.Sprintf("%d transactions, %d of them committed, with %d reads; by the "+
+		"cycles of their dependencies", len(txns), committed, reads)
 	res.Details = figures(map[string]any{
 		"transactions": len(txns), "committed": committed, "reads": reads, "anomalies": classes,
 	})

@@ -75,6 +75,7 @@ func repeat(cfg config.Config) string {
 	add(cfg.Plan != "", "--plan", cfg.Plan)
 	add(cfg.TimeLimit != def.TimeLimit, "--time-limit", cfg.TimeLimit)
 	add(cfg.Rate != def.Rate, "--rate", cfg.Rate)
+	add(cfg.Load != def.Load, "--load", cfg.Load)
 	add(cfg.Concurrency != def.Concurrency, "--concurrency", cfg.Concurrency)
 	add(cfg.FaultInterval != def.FaultInterval, "--fault-interval", cfg.FaultInterval)
 	add(cfg.FaultDuration != def.FaultDuration, "--fault-duration", cfg.FaultDuration)

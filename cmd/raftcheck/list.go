@@ -3,10 +3,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/raftcheck/raftcheck/harness/sut"
 	"github.com/raftcheck/raftcheck/nemesis"
 	"github.com/raftcheck/raftcheck/workloads"
 )
@@ -17,23 +19,37 @@ type item struct {
 	Name   string `json:"name"`
 	Family string `json:"family,omitempty"`
 	Doc    string `json:"doc"`
+	// Needs is what a workload asks of a system.
+	Needs []sut.Ability `json:"needs,omitempty"`
 }
 
 func items() []item {
 	var all []item
 	for _, s := range systems() {
-		all = append(all, item{"system", s.name, "", s.doc})
+		all = append(all, item{Kind: "system", Name: s.name, Doc: s.doc})
 	}
 	for _, w := range workloads.All() {
-		all = append(all, item{"workload", w.Name(), "", w.Doc()})
+		all = append(all, item{Kind: "workload", Name: w.Name(), Doc: w.Doc(), Needs: w.Needs()})
 	}
 	for _, f := range nemesis.Faults() {
-		all = append(all, item{"faults", f.Name(), f.Family(), f.Doc()})
+		all = append(all, item{Kind: "faults", Name: f.Name(), Family: f.Family(), Doc: f.Doc()})
 	}
 	for _, r := range runtimeNames() {
-		all = append(all, item{"runtime", r.name, "", r.doc})
+		all = append(all, item{Kind: "runtime", Name: r.name, Doc: r.doc})
 	}
 	return all
+}
+
+// needing is what a workload needs, behind what it is.
+func needing(all []sut.Ability) string {
+	if len(all) == 0 {
+		return ""
+	}
+	names := make([]string, len(all))
+	for i, a := range all {
+		names[i] = string(a)
+	}
+	return " (needs " + strings.Join(names, ", ") + ")"
 }
 
 func listCmd() *cobra.Command {
@@ -56,7 +72,7 @@ func listCmd() *cobra.Command {
 					kind = it.Kind
 					fmt.Fprintf(w, "--%s\n", kind)
 				}
-				fmt.Fprintf(w, "  %s\t%s\n", it.Name, it.Doc)
+				fmt.Fprintf(w, "  %s\t%s%s\n", it.Name, it.Doc, needing(it.Needs))
 			}
 			fmt.Fprint(w, "\n--faults also takes a family (partition), standard, all or none.\n")
 			return w.Flush()

@@ -69,8 +69,8 @@ func replay(t *Txn, before map[string][]string) (map[string][]string, bool) {
 	return state, true
 }
 
-// draw makes transactions on two lists and a register, as a store would answer that carries them out
-// one after the other, and then spoils some of it.
+// draw makes transactions on two lists and a register, as a store would answer that carries them
+// out one after the other, and then spoils some of it.
 func draw(rng *rand.Rand, blind bool) []Txn {
 	n := 2 + rng.IntN(4)
 	txns := make([]Txn, n)

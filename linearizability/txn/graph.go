@@ -12,8 +12,8 @@ type graph struct {
 	out  [][]link
 }
 
-// link is an edge to a node. What leaves a helper is marked as ww, so that it is never left out: the
-// edge that leads to the helper says what the dependency is.
+// link is an edge to a node. What leaves a helper is marked as ww, so that it is never left out:
+// the edge that leads to the helper says what the dependency is.
 type link struct {
 	to int
 	Edge

@@ -2,9 +2,9 @@
 // other, each at a moment between its begin and its end: strict serializability. If not, it names
 // the anomaly and shows the few transactions that prove it.
 //
-// It needs values that are written once per key. A list then shows in which order its elements came,
-// and a register that is never written without being read in the same transaction says which value
-// came before. From the orders of versions follow dependencies between transactions:
+// It needs values that are written once per key. A list then shows in which order its elements
+// came, and a register that is never written without being read in the same transaction says which
+// value came before. From the orders of versions follow dependencies between transactions:
 //
 //	ww   a wrote a version, and b the next one
 //	wr   a wrote a version, and b read it

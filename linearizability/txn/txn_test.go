@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// parse reads "x+1" as an append, "x=1,2" as a read and "r:=1" as a write; a "!" in front aborts the
-// transaction, a "?" leaves it open.
+// parse reads "x+1" as an append, "x=1,2" as a read and "r:=1" as a write; a "!" in front aborts
+// the transaction, a "?" leaves it open.
 func parse(text string, from, to int64) Txn {
 	t := Txn{Fate: Committed, From: from, To: to}
 	for _, word := range strings.Fields(text) {

@@ -234,7 +234,9 @@ func (c *conn) step(b *batch, s sut.Step, i int) (v sut.Value) {
 	switch s.Do {
 	case sut.StepGet:
 		if i == 1 && c.store.behaviour.TornReads && b.version%8 == 0 {
-			return (&batch{data: b.before}).get(s.Key)
+			v = (&batch{data: b.before}).get(s.Key)
+			v.Present = v.Version > 0
+			return v
 		}
 		return b.get(s.Key)
 	case sut.StepPut:
