@@ -88,8 +88,8 @@ func count(n int, one string) string {
 	if n == 1 {
 		return s + " " + one
 	}
-	if stem, y := strings.CutSuffix(one, "y"); y {
-		return s + " " + stem + "ies"
+	if stem, entry := strings.CutSuffix(one, "entry"); entry {
+		return s + " " + stem + "entries"
 	}
 	return s + " " + one + "s"
 }
