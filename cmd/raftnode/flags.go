@@ -42,6 +42,8 @@ func parse(args []string, stdout, stderr io.Writer) (cfg server.Config, code int
 		"between nodes; it carries the node's name as DNS name")
 	fs.StringVar(&cfg.PeerTLS.Key, "peer-key", "", "`file` with its key")
 	fs.StringVar(&cfg.PeerTLS.CA, "peer-ca", "", "`file` with the CA of all nodes' certificates")
+	fs.BoolVar(&cfg.TraceEntries, "trace-entries", false,
+		"trace each entry that is applied, with its command and the digest of the state")
 	fs.BoolVar(&cfg.TraceMessages, "trace-messages", false,
 		"trace every message, not only those of elections and snapshots")
 	fs.BoolVar(&cfg.LeaseReads, "lease-reads", false, "let a leader answer reads without asking, "+

@@ -79,7 +79,7 @@ func details(v any) json.RawMessage {
 // at words a time of the run.
 func at(d time.Duration) string { return fmt.Sprintf("%.3f s", d.Seconds()) }
 
-// count words a number of things: "1 node", "3 nodes", "12,345 operations".
+// count words a number of things: "1 node", "3 nodes", "12,345 entries".
 func count(n int, one string) string {
 	s := fmt.Sprint(n)
 	for i := len(s) - 3; i > 0; i -= 3 {
@@ -87,6 +87,9 @@ func count(n int, one string) string {
 	}
 	if n == 1 {
 		return s + " " + one
+	}
+	if stem, entry := strings.CutSuffix(one, "entry"); entry {
+		return s + " " + stem + "entries"
 	}
 	return s + " " + one + "s"
 }

@@ -30,8 +30,13 @@ import (
 //	commit term, index           everything up to index is decided, the last one of term
 //	snapshot term, index         a snapshot stands for everything up to index; with the detail
 //	                             "installed" it came from a leader, and replaced the log
+//	apply term, index, digest, op, key, value, old
+//	                             the entry was applied, which led to a state with the digest
 func Traces() []Checker {
-	return []Checker{electionSafety{}, committedStays{}, leaderCompleteness{}}
+	return []Checker{
+		electionSafety{}, committedStays{}, leaderCompleteness{}, leaderAppends{}, sameEntries{},
+		reexecution{},
+	}
 }
 
 // event is a line of a trace.
@@ -45,6 +50,15 @@ type event struct {
 	Peer  string `json:"peer"`
 	// Detail is "installed" in the snapshot that came from a leader.
 	Detail string `json:"detail"`
+
+	// Of an apply. Session and Request are zero for a command outside of any session.
+	Digest  string  `json:"digest"`
+	Op      string  `json:"op"`
+	Key     string  `json:"key"`
+	Value   string  `json:"value"`
+	Old     *string `json:"old"` // nil if a cas wants nothing to stand there
+	Session uint64  `json:"session"`
+	Request uint64  `json:"request"`
 }
 
 // trace is what one node told, in order, over all its processes.

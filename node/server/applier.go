@@ -17,6 +17,7 @@ type applier struct {
 	store   *snapshot.Store
 	fail    func(error)
 	metrics *metrics
+	tracer  *tracer   // told of each entry; nil for not
 	waiting []readJob // reads of an index not applied yet
 
 	// Snapshots are taken when the log has grown by so much since the last one, and by more than
@@ -178,9 +179,11 @@ func (a *applier) applyEntries(j *applyJob) {
 		a.grownBytes += int64(len(e.Data))
 		if e.Kind != raft.EntryCommand {
 			a.machine.Skip(uint64(e.Index))
+			a.tracer.applied(e, a.machine.Digest())
 			continue
 		}
 		result := a.machine.Apply(uint64(e.Index), e.Data)
+		a.tracer.applied(e, a.machine.Digest())
 		if len(writes) > 0 && writes[0].index == e.Index {
 			a.metrics.writes.Add(1)
 			writes[0].to.answer(writes[0].id, answer{Result: result, index: e.Index})

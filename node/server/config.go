@@ -58,6 +58,7 @@ type Config struct {
 
 	Trace         io.Writer // one JSON line per protocol event
 	TraceMessages bool      // also for messages that carry the log, heartbeats and reads
+	TraceEntries  bool      // also for each entry that is applied, with its command
 
 	// LeaseReads lets a leader answer reads without asking; see raft.Options for what it rests on.
 	LeaseReads  bool

@@ -128,6 +128,9 @@ func (s *Server) assemble(node *raft.Node, machine *kv.Machine, start time.Time)
 	s.disk = newDisk(s.wal, s.transport, s.inbox, func(err error) { s.fail(&DiskError{err}) })
 	s.applier = newApplier(machine, s.inbox, s.store,
 		snapshotPolicy{s.cfg.SnapshotBytes, s.cfg.SnapshotEntries}, s.fail, &s.metrics)
+	if s.cfg.TraceEntries {
+		s.applier.tracer = s.tracer
+	}
 	s.loop = &loop{
 		node: node, inbox: s.inbox, disk: s.disk, applier: s.applier, transport: s.transport,
 		metrics: &s.metrics, tracer: s.tracer, sent: s.firstID, snapshots: s.snapshots, start: start,

@@ -49,6 +49,7 @@ func (System) Command(self sut.Node, all []sut.Node) sut.Command {
 	return sut.Command{
 		Args: []string{
 			"--id", string(self.ID), "--peers", strings.Join(peers, ","), "--data", dataDir,
+			"--trace-entries",
 		},
 		DataDir: dataDir,
 	}
