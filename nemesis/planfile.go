@@ -18,9 +18,12 @@ import (
 //	  - {at: 8s, for: 2s, fault: kill, target: n3}
 //	  - {at: 12s, for: 2s, fault: network-slow, params: {delay: 200ms, jitter: 50ms}}
 //
-// A target that is left out is the fault's own first one. Steps may overlap.
+// A target that is left out is the fault's own first one. Steps may overlap. With keep_majority:
+// true, of the file or of a step, nothing may leave no majority of the nodes whole.
 type planFile struct {
-	Steps []planStep `yaml:"steps"`
+	// KeepMajority is that of all steps: what would leave no majority whole is skipped.
+	KeepMajority bool       `yaml:"keep_majority"`
+	Steps        []planStep `yaml:"steps"`
 }
 
 type planStep struct {
@@ -30,6 +33,8 @@ type planStep struct {
 	Target Target `yaml:"target"`
 	Seed   uint64 `yaml:"seed"`
 	Params places `yaml:"params"`
+	// KeepMajority stands in for that of the file.
+	KeepMajority *bool `yaml:"keep_majority"`
 }
 
 // places are parameters, and where in the file each stands.
@@ -126,6 +131,10 @@ func ReadPlan(r io.Reader, limit time.Duration, n int) (Schedule, error) {
 		step, err := p.step(i+1, limit, n)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("step %d: %w", i+1, err))
+		}
+		step.KeepMajority = file.KeepMajority
+		if p.KeepMajority != nil {
+			step.KeepMajority = *p.KeepMajority
 		}
 		s.Steps = append(s.Steps, step)
 	}

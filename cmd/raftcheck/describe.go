@@ -77,6 +77,10 @@ func repeat(cfg config.Config) string {
 	add(cfg.Rate != def.Rate, "--rate", cfg.Rate)
 	add(cfg.Concurrency != def.Concurrency, "--concurrency", cfg.Concurrency)
 	add(cfg.FaultInterval != def.FaultInterval, "--fault-interval", cfg.FaultInterval)
+	add(cfg.Overlap > 1, "--overlap", cfg.Overlap)
+	if cfg.KeepMajority {
+		words = append(words, "--keep-majority")
+	}
 	add(cfg.FaultDuration != def.FaultDuration, "--fault-duration", cfg.FaultDuration)
 	return strings.Join(words, " ")
 }

@@ -58,7 +58,8 @@ func listCmd() *cobra.Command {
 				}
 				fmt.Fprintf(w, "  %s\t%s\n", it.Name, it.Doc)
 			}
-			fmt.Fprint(w, "\n--faults also takes a family (partition), standard, all or none.\n")
+			fmt.Fprint(w, "\n--faults also takes a family (partition), standard, all or none, and behind any of these\n"+
+				"what is set of it, name:key=value:key=value; or external: lines on stdin drive them.\n")
 			return w.Flush()
 		},
 	}
