@@ -78,11 +78,20 @@ func Skipped(err error) bool {
 // Suits says why f can not be had of a system, nil if it can.
 func Suits(f Fault, s sut.System) error {
 	_, can := s.(sut.Membership)
-	if _, is := unwrap(f).(membership); is && !can {
+	if changesMembers(f) && !can {
 		return fmt.Errorf("the fault %s needs a system whose members can be changed, which %s is not",
 			f.Name(), s.Name())
 	}
 	return nil
+}
+
+func changesMembers(f Fault) bool {
+	f = unwrap(f)
+	if r, ok := f.(reactive); ok {
+		f = r.provoke
+	}
+	_, is := f.(membership)
+	return is
 }
 
 // SparesMajority says whether f can leave a majority whole, and says why not otherwise.

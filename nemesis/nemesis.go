@@ -250,7 +250,13 @@ func (n *Nemesis) stay(step int, now time.Duration) {
 
 func (n *Nemesis) inject(ctx context.Context, v *Value) {
 	step, fault := n.planned(v.Step)
-	eff, err := fault.Inject(ctx, n.env, step)
+	strike := fault.Inject
+	if step.On != "" {
+		strike = func(ctx context.Context, env *Env, step Step) (Effect, error) {
+			return env.strikeOn(ctx, fault, step)
+		}
+	}
+	eff, err := strike(ctx, n.env, step)
 	n.mu.Lock()
 	n.effects[v.Step] = eff
 	n.mu.Unlock()

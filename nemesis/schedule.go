@@ -23,6 +23,9 @@ type Step struct {
 	For time.Duration `json:"for_ns"`
 	// Seed decides whatever the fault leaves to chance.
 	Seed uint64 `json:"seed"`
+	// On is the event on which it fires, from At on and not later than Within after; empty for none.
+	On     string        `json:"on,omitempty"`
+	Within time.Duration `json:"within_ns,omitempty"`
 	// KeepMajority says that the fault is skipped rather than that it leaves no majority of the
 	// nodes whole, whatever else is broken.
 	KeepMajority bool `json:"keep_majority,omitempty"`
@@ -142,7 +145,7 @@ func (s Schedule) Spares(n int) int {
 	few, lost := 0, 0
 	for _, step := range s.Steps {
 		switch step.Fault {
-		case "membership-swap":
+		case "membership-swap", "reactive-config-kill":
 			few = n
 		case "membership-add", "membership-rotate":
 			few = max(few, 1)

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -17,23 +18,40 @@ type item struct {
 	Name   string `json:"name"`
 	Family string `json:"family,omitempty"`
 	Doc    string `json:"doc"`
+	// Params are what can be set of a fault.
+	Params []nemesis.Param `json:"params,omitempty"`
 }
 
 func items() []item {
 	var all []item
 	for _, s := range systems() {
-		all = append(all, item{"system", s.name, "", s.doc})
+		all = append(all, item{Kind: "system", Name: s.name, Doc: s.doc})
 	}
 	for _, w := range workloads.All() {
-		all = append(all, item{"workload", w.Name(), "", w.Doc()})
+		all = append(all, item{Kind: "workload", Name: w.Name(), Doc: w.Doc()})
 	}
 	for _, f := range nemesis.Faults() {
-		all = append(all, item{"faults", f.Name(), f.Family(), f.Doc()})
+		all = append(all, item{Kind: "faults", Name: f.Name(), Family: f.Family(), Doc: f.Doc(),
+			Params: nemesis.ParamsOf(f)})
 	}
 	for _, r := range runtimeNames() {
-		all = append(all, item{"runtime", r.name, "", r.doc})
+		all = append(all, item{Kind: "runtime", Name: r.name, Doc: r.doc})
 	}
 	return all
+}
+
+// settable names what can be set of a fault, but for what can be set of all.
+func (it item) settable() string {
+	var keys []string
+	for _, p := range it.Params {
+		if p.Key != "target" && p.Key != "for" {
+			keys = append(keys, p.Key)
+		}
+	}
+	if keys == nil {
+		return ""
+	}
+	return " [" + strings.Join(keys, ", ") + "]"
 }
 
 func listCmd() *cobra.Command {
@@ -56,10 +74,11 @@ func listCmd() *cobra.Command {
 					kind = it.Kind
 					fmt.Fprintf(w, "--%s\n", kind)
 				}
-				fmt.Fprintf(w, "  %s\t%s\n", it.Name, it.Doc)
+				fmt.Fprintf(w, "  %s\t%s\n", it.Name, it.Doc+it.settable())
 			}
 			fmt.Fprint(w, "\n--faults also takes a family (partition), standard, all or none, and behind any of these\n"+
-				"what is set of it, name:key=value:key=value; or external: lines on stdin drive them.\n")
+				"what is set of it, name:key=value:key=value (target, for, and what stands in [ ]);\nor external: lines "+
+				"on stdin drive them. See docs/PLANS.md.\n")
 			return w.Flush()
 		},
 	}
