@@ -43,7 +43,8 @@ type Events struct {
 
 // Feed takes a line that a node has written.
 func (e *Events) Feed(id sut.NodeID, line []byte) {
-	role := bytes.Contains(line, []byte(`"ev":"become_`)) || bytes.Contains(line, []byte(`"ev":"start"`))
+	role := bytes.Contains(line, []byte(`"ev":"become_`)) ||
+		bytes.Contains(line, []byte(`"ev":"start"`))
 	if !role && (e.listening.Load() == 0 || !bytes.Contains(line, []byte(`"ev":`))) {
 		return
 	}

@@ -245,3 +245,20 @@ func TestWhatIsWrongInAStepThatFiresOnAnEvent(t *testing.T) {
 		}
 	}
 }
+
+func TestAChangeWhoseNodesWereChosenTooEarlyIsSkipped(t *testing.T) {
+	env := up(t, 3)
+	come, err := env.newcomers(1, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := env.change(t.Context(), come, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := env.change(t.Context(), come, []sut.NodeID{"n1"}); !Skipped(err) {
+		t.Errorf("it is a member already: got %v", err)
+	}
+	if err := env.change(t.Context(), nil, []sut.NodeID{"n6"}); !Skipped(err) {
+		t.Errorf("it is no member: got %v", err)
+	}
+}
