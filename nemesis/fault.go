@@ -75,6 +75,41 @@ func Skipped(err error) bool {
 	return ok
 }
 
+// Suits says why f can not be had of a system, nil if it can.
+func Suits(f Fault, s sut.System) error {
+	_, can := s.(sut.Membership)
+	if changesMembers(f) && !can {
+		return fmt.Errorf("the fault %s needs a system whose members can be changed, which %s is not",
+			f.Name(), s.Name())
+	}
+	return nil
+}
+
+func changesMembers(f Fault) bool {
+	f = unwrap(f)
+	if r, ok := f.(reactive); ok {
+		f = r.provoke
+	}
+	_, is := f.(membership)
+	return is
+}
+
+// SparesMajority says whether f can leave a majority whole, and says why not otherwise.
+func SparesMajority(f Fault) error {
+	if f.Family() == "membership" {
+		return nil
+	}
+	for _, t := range f.Targets() {
+		if spares(t) && f.Name() != "partition-clients" {
+			return nil
+		}
+	}
+	return fmt.Errorf("the fault %s never leaves a majority whole", f.Name())
+}
+
+// spares says whether a target leaves a majority alone.
+func spares(t Target) bool { return t != All && t != Majority }
+
 // Fits says whether a cluster of n nodes is large enough for f.
 func Fits(f Fault, n int) bool {
 	return n >= minNodes(f) && len(targetsOf(f, n)) > 0
@@ -92,6 +127,12 @@ func targetsOf(f Fault, n int) []Target {
 // is set of it, see [Spec]; of a group, it is set of every fault. The error lists those that there
 // are.
 func Select(names []string, n int) ([]Fault, error) {
+	return SelectFor(names, n, func(Fault) error { return nil })
+}
+
+// SelectFor is [Select] where suits says why a fault can not be had in this run, if so: then it is
+// left out of groups, and refused where it is named.
+func SelectFor(names []string, n int, suits func(Fault) error) ([]Fault, error) {
 	var chosen []Fault
 	for _, text := range names {
 		name, params, err := parseSpec(text)
@@ -105,8 +146,11 @@ func Select(names []string, n int) ([]Fault, error) {
 				continue
 			}
 			found = true
-			if name != f.Name() && !Fits(f, n) {
+			if name != f.Name() && (!Fits(f, n) || suits(f) != nil) {
 				continue
+			}
+			if err := suits(f); err != nil {
+				return nil, err
 			}
 			f, err := configure(f, params)
 			if err != nil {

@@ -101,13 +101,12 @@ func (e *Env) changedMembers() []sut.NodeID {
 	return now
 }
 
-// membership is the system, if its members can be changed here.
-func (e *Env) membership() (sut.Membership, error) {
-	m, ok := e.System.(sut.Membership)
-	if !ok {
-		return nil, Skip("the members of this system can not be changed")
+// canChange says why the members can not be changed, if so.
+func (e *Env) canChange() error {
+	if _, ok := e.System.(sut.Membership); !ok {
+		return Skip("the members of this system can not be changed")
 	}
-	return m, nil
+	return nil
 }
 
 // newcomers finds n nodes that can become members: none that a fault holds down. Fresh ones never
@@ -177,12 +176,21 @@ func (e *Env) joining(id sut.NodeID, members []sut.NodeID) sut.Joining {
 // change has the newcomers take the place of those who leave, in one change of the membership, and
 // in two where the system has to know of a newcomer before it runs.
 func (e *Env) change(ctx context.Context, come, leave []sut.NodeID) error {
-	if _, err := e.membership(); err != nil {
+	if err := e.canChange(); err != nil {
 		return err
 	}
 	e.members.change.Lock()
 	defer e.members.change.Unlock()
 	now := e.ids()
+	// Whoever chose them did so before it was alone.
+	for _, id := range come {
+		if slices.Contains(now, id) && !slices.Contains(leave, id) {
+			return Skip("%s has become a member meanwhile", id)
+		}
+	}
+	if !subset(leave, now) {
+		return Skip("some of %v have left meanwhile", leave)
+	}
 	want := slices.DeleteFunc(slices.Clone(now), func(id sut.NodeID) bool {
 		return slices.Contains(leave, id)
 	})

@@ -27,7 +27,7 @@ func (m membership) Targets() []Target { return m.targets }
 func (m membership) MinNodes() int { return m.min }
 
 func (m membership) Inject(ctx context.Context, env *Env, step Step) (Effect, error) {
-	if _, err := env.membership(); err != nil {
+	if err := env.canChange(); err != nil {
 		return Effect{}, err
 	}
 	target, err := env.resolve(ctx, step.Target, step.rng())

@@ -2,13 +2,17 @@ package nemesis
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/raftcheck/raftcheck/harness/cluster"
+	"github.com/raftcheck/raftcheck/harness/history"
 	"github.com/raftcheck/raftcheck/harness/sut"
 )
 
@@ -165,5 +169,96 @@ func TestWhatTwoFaultsBreakIsWholeWhenBothAreHealed(t *testing.T) {
 	}
 	if act(t, n); len(env.links.broken()) != 0 {
 		t.Error("both partitions are healed, and links are cut")
+	}
+}
+
+func TestAStepFiresOnItsEventAtTheNodeThatSaidSo(t *testing.T) {
+	env := up(t, 5)
+	s, err := ReadPlan(strings.NewReader(`
+steps:
+  - {at: 0s, for: 8s, fault: pause, on: first_commit, within: 5s}
+  - {at: 10ms, for: 8s, fault: partition-leader}
+`), 10*time.Second, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Steps[0].Target != Struck || s.Steps[0].Within != 5*time.Second {
+		t.Errorf("got %+v", s.Steps[0])
+	}
+	n, err := New(env, s, 0, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	waits, _ := n.Next(time.Hour, 0)
+	done := make(chan history.Op)
+	go func() { done <- n.Do(t.Context(), waits) }()
+	for env.Events.listening.Load() == 0 {
+		runtime.Gosched()
+	}
+	if v := act(t, n); v.Outcome != Installed {
+		t.Fatalf("got %+v", v)
+	}
+	var v Value
+	if err := json.Unmarshal((<-done).Value, &v); err != nil {
+		t.Fatal(err)
+	}
+	if v.Outcome != Installed || !slices.Equal(v.Nodes, []sut.NodeID{"n2"}) {
+		t.Errorf("n2 led next: got %+v", v)
+	}
+	if at, ok := v.Evidence.(map[string]any)["begun_after_us"].(float64); !ok || at > 1e6 {
+		t.Errorf("evidence: got %v", v.Evidence)
+	}
+}
+
+func TestEventsThatAreSeenFromSeveralLines(t *testing.T) {
+	var e Events
+	for _, c := range []struct{ line, want string }{
+		{`{"ev":"become_leader","term":3}`, "become_leader"},
+		{`{"ev":"commit","term":2}`, "commit"},
+		{`{"ev":"commit","term":3}`, "commit first_commit"},
+		{`{"ev":"commit","term":3}`, "commit"},
+		{`{"ev":"become_follower","term":4}`, "become_follower stepped_down"},
+		{`{"ev":"become_follower","term":5}`, "become_follower"},
+		{`{"ev":"recv","detail":"snapshot"}`, "recv installing"},
+		{`{"ev":"recv","detail":"vote"}`, "recv"},
+	} {
+		var s said
+		if err := json.Unmarshal([]byte(c.line), &s); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(e.understand("n1", s), " "); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.line, got, c.want)
+		}
+	}
+}
+
+func TestWhatIsWrongInAStepThatFiresOnAnEvent(t *testing.T) {
+	for _, c := range []struct{ step, want string }{
+		{"fault: kill, on: election", `on "election": there is no such event; there is become_leader`},
+		{"fault: kill, target: event", "the target event go with on"},
+		{"fault: kill, on: config, within: 1h", `within "1h": want a duration of at most 20s`},
+	} {
+		text := "steps:\n  - {at: 1s, for: 1s, " + c.step + "}\n"
+		_, err := ReadPlan(strings.NewReader(text), time.Minute, 5)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", c.step, err, c.want)
+		}
+	}
+}
+
+func TestAChangeWhoseNodesWereChosenTooEarlyIsSkipped(t *testing.T) {
+	env := up(t, 3)
+	come, err := env.newcomers(1, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := env.change(t.Context(), come, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := env.change(t.Context(), come, []sut.NodeID{"n1"}); !Skipped(err) {
+		t.Errorf("it is a member already: got %v", err)
+	}
+	if err := env.change(t.Context(), nil, []sut.NodeID{"n6"}); !Skipped(err) {
+		t.Errorf("it is no member: got %v", err)
 	}
 }

@@ -31,16 +31,17 @@ const (
 // Nemesis carries a schedule out. Next, Update and Active are called by one goroutine; calls of Do
 // run beside them, and beside each other. Heal is called when nothing else is.
 type Nemesis struct {
-	env    *Env
-	faults map[int]Fault // by step
-	steps  map[int]Step
-	log    *slog.Logger
+	env      *Env
+	log      *slog.Logger
+	external *external // nil if nobody drives it from outside
 
 	todo   []action     // in order of time; belongs to Next
 	busy   map[int]bool // steps with an end that is under way; belongs to Next and Update
 	active []string     // belongs to Update
 
 	mu      sync.Mutex
+	faults  map[int]Fault  // by step, guarded by mu
+	steps   map[int]Step   // guarded by mu
 	effects map[int]Effect // by step, guarded by mu
 	rough   int            // calls of Do that may leave no majority whole, guarded by mu
 }
@@ -61,12 +62,9 @@ func New(env *Env, s Schedule, start time.Duration, log *slog.Logger) (*Nemesis,
 		busy: map[int]bool{},
 	}
 	for _, step := range s.Steps {
-		f, err := Configure(step.Fault, step.Params)
-		if err != nil {
+		if err := n.add(step); err != nil {
 			return nil, fmt.Errorf("step %d: %w", step.ID, err)
 		}
-		n.faults[step.ID] = f
-		n.steps[step.ID] = step
 		n.todo = append(n.todo,
 			action{step, start + step.At, false}, action{step, start + step.At + step.For, true})
 	}
@@ -74,9 +72,31 @@ func New(env *Env, s Schedule, start time.Duration, log *slog.Logger) (*Nemesis,
 	return n, nil
 }
 
+// add takes a step in.
+func (n *Nemesis) add(step Step) error {
+	f, err := Configure(step.Fault, step.Params)
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.faults[step.ID], n.steps[step.ID] = f, step
+	return nil
+}
+
+// planned is a step, and its fault.
+func (n *Nemesis) planned(step int) (Step, Fault) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.steps[step], n.faults[step]
+}
+
 // Next implements [generator.Generator].
 func (n *Nemesis) Next(now time.Duration, _ int) (history.Op, generator.State) {
-	if len(n.todo) == 0 {
+	wait := history.Op{}
+	if n.external != nil && n.listen(now) {
+		wait.Time = now + externalPause
+	} else if len(n.todo) == 0 {
 		return history.Op{}, generator.Done
 	}
 	for i, a := range n.todo {
@@ -90,7 +110,7 @@ func (n *Nemesis) Next(now time.Duration, _ int) (history.Op, generator.State) {
 		n.busy[a.step.ID] = true
 		return n.invocation(a).op(a.step.Fault), generator.Ready
 	}
-	return history.Op{}, generator.Wait
+	return wait, generator.Wait
 }
 
 // invocation is what stands in the history before something is done. A fault that keeps a majority
@@ -100,7 +120,8 @@ func (n *Nemesis) invocation(a action) Value {
 	if a.heal {
 		v.Action = "heal"
 	}
-	if g, ok := unwrap(n.faults[a.step.ID]).(gentle); ok && g.gentle() && n.env.majorityWhole() {
+	_, f := n.planned(a.step.ID)
+	if g, ok := unwrap(f).(gentle); ok && g.gentle() && n.env.majorityWhole() {
 		v.Majority = new(true)
 	}
 	return v
@@ -124,6 +145,9 @@ func (n *Nemesis) Update(done history.Op) {
 		return
 	}
 	delete(n.busy, v.Step)
+	if n.external != nil {
+		n.external.ended(v, done)
+	}
 	if v.Action == "inject" {
 		n.stay(v.Step, done.Time)
 	}
@@ -225,8 +249,14 @@ func (n *Nemesis) stay(step int, now time.Duration) {
 }
 
 func (n *Nemesis) inject(ctx context.Context, v *Value) {
-	step := n.steps[v.Step]
-	eff, err := n.faults[v.Step].Inject(ctx, n.env, step)
+	step, fault := n.planned(v.Step)
+	strike := fault.Inject
+	if step.On != "" {
+		strike = func(ctx context.Context, env *Env, step Step) (Effect, error) {
+			return env.strikeOn(ctx, fault, step)
+		}
+	}
+	eff, err := strike(ctx, n.env, step)
 	n.mu.Lock()
 	n.effects[v.Step] = eff
 	n.mu.Unlock()
@@ -264,6 +294,9 @@ func (n *Nemesis) heal(ctx context.Context, v *Value) {
 // Heal mends everything: what steps have broken, and whatever else does not stand as it should.
 // Members can change only when the rest is whole, so that they come last.
 func (n *Nemesis) Heal(ctx context.Context) history.Op {
+	if n.external != nil {
+		defer n.external.say(answer{State: "done"})
+	}
 	n.mu.Lock()
 	effects := n.effects
 	n.effects, n.rough = map[int]Effect{}, 0
@@ -272,7 +305,8 @@ func (n *Nemesis) Heal(ctx context.Context) history.Op {
 	mend := func(members bool) (errs []error) {
 		for _, step := range slices.Backward(slices.Sorted(maps.Keys(effects))) {
 			undo := effects[step].Undo
-			_, is := unwrap(n.faults[step]).(membership)
+			_, f := n.planned(step)
+			_, is := unwrap(f).(membership)
 			if undo != nil && is == members {
 				_, err := undo(ctx)
 				errs = append(errs, err)

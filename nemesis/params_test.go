@@ -122,3 +122,36 @@ func TestAPlanFileSaysWhereAWrongParameterStands(t *testing.T) {
 		}
 	}
 }
+
+func TestAPlanThatOverlapsHasAsManyFaultsAtOnceAsIsWishedAndNoMore(t *testing.T) {
+	all, err := SelectFor([]string{"all"}, 5, SparesMajority)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seed := range uint64(50) {
+		for overlap := 1; overlap <= 4; overlap++ {
+			w := wishes()
+			w.TimeLimit, w.Overlap, w.Faults, w.KeepMajority = 3*time.Minute, overlap, all, true
+			s, err := Plan(w, rand.New(rand.NewPCG(seed, 2)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := s.AtOnce(); got > overlap || got < (overlap+1)/2 {
+				t.Errorf("overlap %d: %d at once", overlap, got)
+			}
+			for _, step := range s.Steps {
+				if end := step.At + step.For; end > w.TimeLimit-w.Quiet {
+					t.Errorf("step %d ends at %v, in the quiet end", step.ID, end)
+				}
+				if step.Target == All && !strings.HasPrefix(step.Fault, "membership") {
+					t.Errorf("%s strikes all, but a majority is to be kept", step.Fault)
+				}
+			}
+			for _, f := range all {
+				if !s.Uses(f.Name()) {
+					t.Errorf("overlap %d: no %s in the plan", overlap, f.Name())
+				}
+			}
+		}
+	}
+}

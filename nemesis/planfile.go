@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,9 +19,15 @@ import (
 //	  - {at: 8s, for: 2s, fault: kill, target: n3}
 //	  - {at: 12s, for: 2s, fault: network-slow, params: {delay: 200ms, jitter: 50ms}}
 //
-// A target that is left out is the fault's own first one. Steps may overlap.
+// A step with on: fires when a node says that this has happened in it (become_leader, config, …),
+// from at on and not later than within after; its target is that node, "event", if none is named.
+//
+// A target that is left out is the fault's own first one. Steps may overlap. With keep_majority:
+// true, of the file or of a step, nothing may leave no majority of the nodes whole.
 type planFile struct {
-	Steps []planStep `yaml:"steps"`
+	// KeepMajority is that of all steps: what would leave no majority whole is skipped.
+	KeepMajority bool       `yaml:"keep_majority"`
+	Steps        []planStep `yaml:"steps"`
 }
 
 type planStep struct {
@@ -30,7 +37,38 @@ type planStep struct {
 	Target Target `yaml:"target"`
 	Seed   uint64 `yaml:"seed"`
 	Params places `yaml:"params"`
+	On     string `yaml:"on"`
+	Within string `yaml:"within"`
+	// KeepMajority stands in for that of the file.
+	KeepMajority *bool `yaml:"keep_majority"`
 }
+
+// event reads on which event a step fires.
+func (p planStep) event(step *Step) (err error) {
+	switch {
+	case p.On == "" && p.Within == "" && p.Target != Struck:
+		return nil
+	case p.On == "":
+		return fmt.Errorf("within and the target %s go with on", Struck)
+	case !slices.Contains(eventNames(), p.On):
+		return fmt.Errorf("on %q: there is no such event; there is %s", p.On,
+			strings.Join(eventNames(), ", "))
+	}
+	step.On, step.Within = p.On, reactLimit
+	if p.Within != "" {
+		step.Within, err = time.ParseDuration(p.Within)
+		if err != nil || step.Within <= 0 || step.Within > maxWithin {
+			return fmt.Errorf("within %q: want a duration of at most %v", p.Within, maxWithin)
+		}
+	}
+	if step.Target == "" {
+		step.Target = Struck
+	}
+	return nil
+}
+
+// maxWithin bounds how long a step waits for its event.
+const maxWithin = 20 * time.Second
 
 // places are parameters, and where in the file each stands.
 type places struct {
@@ -127,6 +165,10 @@ func ReadPlan(r io.Reader, limit time.Duration, n int) (Schedule, error) {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("step %d: %w", i+1, err))
 		}
+		step.KeepMajority = file.KeepMajority
+		if p.KeepMajority != nil {
+			step.KeepMajority = *p.KeepMajority
+		}
 		s.Steps = append(s.Steps, step)
 	}
 	return s, errors.Join(errs...)
@@ -156,6 +198,9 @@ func (p planStep) step(id int, limit time.Duration, n int) (Step, error) {
 		return step, fmt.Errorf("at %v for %v: want a time from 0 on, and a while", p.At, p.For)
 	case step.At+step.For > limit:
 		return step, fmt.Errorf("it ends at %v, after the time limit of %v", step.At+step.For, limit)
+	}
+	if err := p.event(&step); err != nil {
+		return step, err
 	}
 	if step.Target == "" {
 		step.Target = targetsOf(fault, n)[0]

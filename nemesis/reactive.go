@@ -16,12 +16,18 @@ type reactive struct {
 	provoke   Fault
 	on        string // the event of the trace
 	strike    Fault
+	fails     bool // the strike may keep what provoked it from being done
 }
 
-func (r reactive) Name() string    { return r.name }
-func (reactive) Family() string    { return "reactive" }
-func (r reactive) Doc() string     { return r.doc }
-func (reactive) Targets() []Target { return []Target{Leader} }
+func (r reactive) Name() string { return r.name }
+func (reactive) Family() string { return "reactive" }
+func (r reactive) Doc() string  { return r.doc }
+func (r reactive) Targets() []Target {
+	if m, ok := r.provoke.(membership); ok {
+		return m.targets
+	}
+	return []Target{Leader}
+}
 
 // MinNodes is how many nodes the cluster must have: the one that is struck is the second to fail.
 func (reactive) MinNodes() int { return 5 }
@@ -37,24 +43,36 @@ func (r reactive) Inject(ctx context.Context, env *Env, step Step) (Effect, erro
 	defer stop()
 	first := step
 	first.ID = -2 * step.ID // a name of its own in the tables of what is broken
-	eff, err := r.provoke.Inject(ctx, env, first)
-	if err != nil {
-		return eff, err
+	type done struct {
+		eff Effect
+		err error
 	}
+	provoked := make(chan done, 1)
+	go func() { // what it provokes may happen before it is seen in force
+		eff, err := r.provoke.Inject(ctx, env, first)
+		provoked <- done{eff, err}
+	}()
 	waiting, cancel := context.WithTimeout(ctx, reactLimit)
 	defer cancel()
 	ev, ok := next(waiting, heard)
 	if !ok {
-		return eff, fmt.Errorf("no node said %s within %v", r.on, reactLimit)
+		d := <-provoked
+		return d.eff, errors.Join(d.err, fmt.Errorf("no node said %s within %v", r.on, reactLimit))
 	}
+	began := time.Since(ev.At)
 	second := step
 	second.ID, second.Target = -2*step.ID-1, Target(ev.Node)
 	hit, err := r.strike.Inject(ctx, env, second)
-	both := together(eff, hit)
-	if err != nil {
+	seen := latency(ev, began, hit.Evidence)
+	d := <-provoked
+	both := together(d.eff, hit)
+	switch {
+	case err != nil:
 		return both, fmt.Errorf("strike %s when it said %s: %w", ev.Node, r.on, err)
+	case d.err != nil && !r.fails:
+		return both, d.err
 	}
-	both.Evidence = map[string]any{"provoked": eff.Evidence, "event": r.on, "struck": hit.Evidence}
+	both.Evidence = map[string]any{"provoked": d.eff.Evidence, "reaction": seen}
 	return both, nil
 }
 
@@ -81,15 +99,25 @@ func together(first, last Effect) Effect {
 // reactions lists the faults that wait for a moment.
 func reactions() []Fault {
 	alone := partition{min: 2, targets: []Target{Leader}, cut: isolate, wide: true}
+	cut := Fault(alone)
+	react := func(name, doc string, provoke Fault, on string, strike Fault) Fault {
+		return reactive{name: "reactive-" + name, doc: doc, provoke: provoke, on: on, strike: strike}
+	}
 	return []Fault{
-		reactive{"reactive-leader-kill", "the leader is cut off, and the next one killed as it wins",
-			alone, "become_leader", kill{}},
-		reactive{"reactive-leader-cut", "the leader is killed, and the next one cut off as it wins",
-			kill{}, "become_leader", alone},
-		reactive{"reactive-leader-pause", "the leader is killed, and the next one stopped as it wins",
-			kill{}, "become_leader", pause{}},
-		reactive{"reactive-voter-kill", "the leader is killed, and a voter as it grants its vote",
-			kill{}, "vote_granted", kill{}},
+		react("leader-kill", "the leader is cut off, and the next one killed as it wins",
+			cut, "become_leader", kill{}),
+		react("leader-cut", "the leader is killed, and the next one cut off as it wins",
+			kill{}, "become_leader", cut),
+		react("leader-pause", "the leader is killed, and the next one stopped as it wins",
+			kill{}, "become_leader", pause{}),
+		react("voter-kill", "the leader is killed, and a voter as it grants its vote",
+			kill{}, "vote_granted", kill{}),
+		react("commit-cut", "the leader is killed, and the next one cut off as it first commits",
+			kill{}, "first_commit", cut),
+		reactive{name: "reactive-config-kill", fails: true,
+			doc:     "all members make room for others, and the first that hears of it is killed",
+			provoke: membership{name: "membership-swap", targets: []Target{All}, do: swapMembers},
+			on:      "config", strike: kill{}},
 		stale{},
 	}
 }

@@ -188,12 +188,15 @@ func (l *loop) end(ctx context.Context) (any, error) {
 	return evidence, nil
 }
 
-// slowPause stops processes whose links are slow: what was under way arrives while they stand still.
+// slowPause stops processes whose links are slow: what was under way arrives while they stand
+// still.
 type slowPause struct{}
 
-func (slowPause) Name() string      { return "pause-slow" }
-func (slowPause) Family() string    { return "process" }
-func (slowPause) Doc() string       { return "the links become slow, and then the process stands still" }
+func (slowPause) Name() string   { return "pause-slow" }
+func (slowPause) Family() string { return "process" }
+func (slowPause) Doc() string {
+	return "the links become slow, and then the process stands still"
+}
 func (slowPause) Targets() []Target { return []Target{Leader, Leader, Follower} }
 
 // MinNodes is how many nodes the cluster must have.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -22,6 +23,9 @@ type Step struct {
 	For time.Duration `json:"for_ns"`
 	// Seed decides whatever the fault leaves to chance.
 	Seed uint64 `json:"seed"`
+	// On is the event on which it fires, from At on and not later than Within after; empty for none.
+	On     string        `json:"on,omitempty"`
+	Within time.Duration `json:"within_ns,omitempty"`
 	// KeepMajority says that the fault is skipped rather than that it leaves no majority of the
 	// nodes whole, whatever else is broken.
 	KeepMajority bool `json:"keep_majority,omitempty"`
@@ -43,6 +47,11 @@ type Wishes struct {
 	// Interval lies between the beginnings of two faults, Duration is how long each stays, give
 	// or take a quarter. Both shrink when there would not be time for every fault.
 	Interval, Duration time.Duration
+	// Overlap is how many faults may be in force at once; 0 means 1. Each has a place in time of
+	// its own, as long as Interval, and these overlap.
+	Overlap int
+	// KeepMajority: whatever overlaps, a majority is left whole. What would take it is skipped.
+	KeepMajority bool
 }
 
 // shortest is the shortest useful interval: a fault has to outlast an election, and the cluster
@@ -75,32 +84,45 @@ func Plan(w Wishes, rng *rand.Rand) (Schedule, error) {
 			return Schedule{}, fmt.Errorf("the fault %s needs more than %d nodes", f.Name(), w.Nodes)
 		}
 	}
-	n := len(w.Faults)
+	n := time.Duration(len(w.Faults))
+	at := time.Duration(max(w.Overlap, 1))
 	w.Quiet = min(w.Quiet, w.TimeLimit/8)
 	window := w.TimeLimit - 2*w.Quiet
-	interval := min(w.Interval, window/time.Duration(n))
-	if interval < min(shortest, w.Interval) {
-		need := time.Duration(n) * min(shortest, w.Interval) * 4 / 3 // three quarters must do
-		return Schedule{}, &TooShortError{Faults: n, Need: need.Round(time.Second) + time.Second}
+	interval := min(w.Interval, window*at/(n+at-1))
+	if least := min(shortest, w.Interval); interval < least {
+		need := (n + at - 1) * least / at * 4 / 3 // three quarters must do
+		return Schedule{}, &TooShortError{Faults: len(w.Faults),
+			Need: need.Round(time.Second) + time.Second}
 	}
-	duration := min(w.Duration, interval*2/3)
 	var s Schedule
 	var round []int
-	for i := range int(window / interval) {
+	for i := range int((window-interval)/(interval/at)) + 1 {
 		if len(round) == 0 {
-			round = rng.Perm(n)
+			round = rng.Perm(len(w.Faults))
 		}
 		f := w.Faults[round[0]]
 		round = round[1:]
-		targets := targetsOf(f, w.Nodes)
-		s.Steps = append(s.Steps, Step{
-			ID: i + 1, Fault: f.Name(), Target: targets[rng.IntN(len(targets))],
-			At:   w.Quiet + time.Duration(i)*interval,
-			For:  cmp.Or(staysOf(f), duration*3/4+time.Duration(rng.Int64N(int64(duration/2)))),
-			Seed: rng.Uint64(), Params: paramsOf(f),
-		})
+		step := w.step(f, min(w.Duration, interval*2/3), rng)
+		step.ID, step.At = i+1, w.Quiet+time.Duration(i)*interval/at
+		s.Steps = append(s.Steps, step)
 	}
 	return s, nil
+}
+
+// step draws one step, without number and time.
+func (w Wishes) step(f Fault, duration time.Duration, rng *rand.Rand) Step {
+	targets := targetsOf(f, w.Nodes)
+	if w.KeepMajority && f.Family() != "membership" {
+		few := slices.DeleteFunc(slices.Clone(targets), func(t Target) bool { return !spares(t) })
+		if len(few) > 0 {
+			targets = few
+		}
+	}
+	return Step{
+		Fault: f.Name(), Target: targets[rng.IntN(len(targets))],
+		For:  cmp.Or(staysOf(f), duration*3/4+time.Duration(rng.Int64N(int64(duration/2)))),
+		Seed: rng.Uint64(), Params: paramsOf(f), KeepMajority: w.KeepMajority,
+	}
 }
 
 // DeposesLeader says whether some step aims at the leader for long enough that another must be
@@ -123,7 +145,7 @@ func (s Schedule) Spares(n int) int {
 	few, lost := 0, 0
 	for _, step := range s.Steps {
 		switch step.Fault {
-		case "membership-swap":
+		case "membership-swap", "reactive-config-kill":
 			few = n
 		case "membership-add", "membership-rotate":
 			few = max(few, 1)

@@ -78,6 +78,10 @@ func repeat(cfg config.Config) string {
 	add(cfg.Load != def.Load, "--load", cfg.Load)
 	add(cfg.Concurrency != def.Concurrency, "--concurrency", cfg.Concurrency)
 	add(cfg.FaultInterval != def.FaultInterval, "--fault-interval", cfg.FaultInterval)
+	add(cfg.Overlap > 1, "--overlap", cfg.Overlap)
+	if cfg.KeepMajority {
+		words = append(words, "--keep-majority")
+	}
 	add(cfg.FaultDuration != def.FaultDuration, "--fault-duration", cfg.FaultDuration)
 	return strings.Join(words, " ")
 }

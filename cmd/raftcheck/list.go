@@ -21,6 +21,8 @@ type item struct {
 	Doc    string `json:"doc"`
 	// Needs is what a workload asks of a system.
 	Needs []sut.Ability `json:"needs,omitempty"`
+	// Params are what can be set of a fault.
+	Params []nemesis.Param `json:"params,omitempty"`
 }
 
 func items() []item {
@@ -32,7 +34,8 @@ func items() []item {
 		all = append(all, item{Kind: "workload", Name: w.Name(), Doc: w.Doc(), Needs: w.Needs()})
 	}
 	for _, f := range nemesis.Faults() {
-		all = append(all, item{Kind: "faults", Name: f.Name(), Family: f.Family(), Doc: f.Doc()})
+		all = append(all, item{Kind: "faults", Name: f.Name(), Family: f.Family(), Doc: f.Doc(),
+			Params: nemesis.ParamsOf(f)})
 	}
 	for _, r := range runtimeNames() {
 		all = append(all, item{Kind: "runtime", Name: r.name, Doc: r.doc})
@@ -50,6 +53,20 @@ func needing(all []sut.Ability) string {
 		names[i] = string(a)
 	}
 	return " (needs " + strings.Join(names, ", ") + ")"
+}
+
+// settable names what can be set of a fault, but for what can be set of all.
+func (it item) settable() string {
+	var keys []string
+	for _, p := range it.Params {
+		if p.Key != "target" && p.Key != "for" {
+			keys = append(keys, p.Key)
+		}
+	}
+	if keys == nil {
+		return ""
+	}
+	return " [" + strings.Join(keys, ", ") + "]"
 }
 
 func listCmd() *cobra.Command {
@@ -72,9 +89,11 @@ func listCmd() *cobra.Command {
 					kind = it.Kind
 					fmt.Fprintf(w, "--%s\n", kind)
 				}
-				fmt.Fprintf(w, "  %s\t%s%s\n", it.Name, it.Doc, needing(it.Needs))
+				fmt.Fprintf(w, "  %s\t%s%s%s\n", it.Name, it.Doc, needing(it.Needs), it.settable())
 			}
-			fmt.Fprint(w, "\n--faults also takes a family (partition), standard, all or none.\n")
+			fmt.Fprint(w, "\n--faults also takes a family (partition), standard, all or none, and behind any of these\n"+
+				"what is set of it, name:key=value:key=value (target, for, and what stands in [ ]);\nor external: lines "+
+				"on stdin drive them. See docs/PLANS.md.\n")
 			return w.Flush()
 		},
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -105,6 +106,10 @@ func openReplay(storeDir, ref string, b fake.Behaviour) (*replay, error) {
 		if err := json.Unmarshal(raw, into); err != nil {
 			return nil, fmt.Errorf("%s: %w", saved.Path(name), err)
 		}
+	}
+	if slices.Contains(r.cfg.Faults, externalFaults) {
+		return nil, hinted{errors.New("the faults of this run were driven from outside; it has no plan"),
+			"write what its history shows into a file, and give that to raftcheck test --plan"}
 	}
 	r.cfg.Store, r.cfg.Plan, r.cfg.Keep = storeDir, "", false
 	if err := r.cfg.Validate(); err != nil {

@@ -60,7 +60,8 @@ func testCmd() *cobra.Command {
 	f.IntVar(&cfg.Nodes, "nodes", cfg.Nodes, "size of the cluster")
 	f.StringVar(&cfg.Workload, "workload", cfg.Workload, "what clients do; see raftcheck list")
 	f.StringSliceVar(&cfg.Faults, "faults", cfg.Faults,
-		"what breaks: names, families, standard, all or none; see raftcheck list")
+		"what breaks: names, families, standard, all, none, or external: lines on stdin say; "+
+			"see raftcheck list")
 	f.StringVar(&cfg.Plan, "plan", "", "a file that says which fault comes when (YAML)")
 	f.DurationVar(&cfg.TimeLimit, "time-limit", cfg.TimeLimit, "how long clients work")
 	f.Float64Var(&cfg.Rate, "rate", cfg.Rate, "operations a second, of all clients together")
@@ -77,6 +78,9 @@ func testCmd() *cobra.Command {
 		"system under test: a name that raftcheck list shows, or a file that says what it is (YAML)")
 	f.StringToStringVar(&cfg.SystemOptions, "system-option", nil,
 		"an option of the system, NAME=VALUE; may be given more than once")
+	f.IntVar(&cfg.Overlap, "overlap", 1, "how many faults may be in force at once")
+	f.BoolVar(&cfg.KeepMajority, "keep-majority", false,
+		"skip what would leave no majority of the nodes whole")
 	f.StringVar(&cfg.Image, "image", "", "node image (default: what the system says, or built from "+
 		"the checkout)")
 	f.StringVar(&cfg.Binary, "binary", "", "make the node image of this static Linux executable")
@@ -292,12 +296,13 @@ func (t *tested) test(logs string, live *live) *harness.Test {
 		BootLimit: cfg.BootLimit, RecoverLimit: cfg.RecoveryLimit,
 		Progress: live.progress, Log: t.log,
 	}
-	if len(t.schedule.Steps) > 0 {
+	if len(t.schedule.Steps) > 0 || t.external {
 		test.FaultsAtOnce = t.schedule.AtOnce()
+		if t.external {
+			test.FaultsAtOnce = config.MaxNodes
+		}
 		test.Nemesis = func(at harness.Site) (harness.Nemesis, error) {
-			env := &nemesis.Env{Cluster: at.Cluster, System: t.system, Admin: at.Clients,
-				Events: events, Note: at.Note}
-			return nemesis.New(env, t.schedule, at.Start, t.log)
+			return t.nemesisOf(at, events)
 		}
 	}
 	return test
@@ -307,6 +312,9 @@ func (t *tested) test(logs string, live *live) *harness.Test {
 func (t *tested) spares() int {
 	if _, ok := t.system.(sut.Membership); !ok {
 		return 0
+	}
+	if t.external {
+		return t.cfg.Nodes // nobody knows what will be asked for
 	}
 	return t.schedule.Spares(t.cfg.Nodes)
 }

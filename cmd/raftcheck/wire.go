@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -46,6 +47,7 @@ type parts struct {
 	runtime  cluster.Runtime
 	faults   []nemesis.Fault
 	schedule nemesis.Schedule
+	external bool // faults are driven by lines on standard input
 	clients  int
 }
 
@@ -62,19 +64,16 @@ func assemble(cfg config.Config, behaviour fake.Behaviour) (p parts, err error) 
 	case "fake":
 		both := fake.New(behaviour)
 		p.system, p.runtime = both, both
-	case "docker": // the runtime needs an engine, see openRuntime
-		if p.ref, p.system, err = chooseSystem(cfg); err != nil {
-			return p, err
-		}
+		return plan(cfg, p)
+	case "docker":
 	default:
 		return p, hinted{fmt.Errorf("unknown runtime %q: there is docker, fake", cfg.Runtime),
 			"raftcheck list"}
 	}
-	if err := fits(p); err != nil {
+	if p.ref, p.system, err = chooseSystem(cfg); err != nil {
 		return p, err
 	}
-	p.faults, p.schedule, err = plan(cfg, p.system)
-	return p, err
+	return plan(cfg, p) // the runtime needs an engine, see openRuntime
 }
 
 // fits says whether the workload can be run on the system.
@@ -86,31 +85,57 @@ func fits(p parts) error {
 }
 
 // plan draws the fault plan, or reads it from the file that cfg names.
-func plan(cfg config.Config, system sut.System) ([]nemesis.Fault, nemesis.Schedule, error) {
+func plan(cfg config.Config, p parts) (_ parts, err error) {
+	if err := fits(p); err != nil {
+		return p, err
+	}
+	suits := func(f nemesis.Fault) error {
+		if cfg.KeepMajority {
+			if err := nemesis.SparesMajority(f); err != nil {
+				return err
+			}
+		}
+		return nemesis.Suits(f, p.system)
+	}
 	if cfg.Plan != "" {
-		return readPlan(cfg)
+		p.faults, p.schedule, err = readPlan(cfg)
+		for _, f := range p.faults {
+			if err := suits(f); err != nil {
+				return p, err
+			}
+		}
+		return p, err
 	}
-	faults, err := nemesis.Select(cfg.Faults, cfg.Nodes)
-	if err != nil {
-		return nil, nemesis.Schedule{}, hinted{err, "raftcheck list"}
+	if slices.Contains(cfg.Faults, externalFaults) {
+		if p.external = len(cfg.Faults) == 1; !p.external {
+			return p, hinted{errors.New(`the fault "external" does not go with others`),
+				"whoever drives the faults can inject any of them"}
+		}
+		return p, nil
 	}
-	if _, ok := system.(sut.Membership); !ok && !asksForMembers(cfg.Faults) {
-		faults = slices.DeleteFunc(faults, func(f nemesis.Fault) bool { return f.Family() == members })
+	if p.faults, err = nemesis.SelectFor(cfg.Faults, cfg.Nodes, suits); err != nil {
+		return p, hinted{err, "raftcheck list"}
 	}
-	s, err := nemesis.Plan(nemesis.Wishes{
-		Faults: faults, Nodes: cfg.Nodes, TimeLimit: cfg.TimeLimit, Quiet: cfg.Quiet,
+	p.schedule, err = nemesis.Plan(nemesis.Wishes{
+		Faults: p.faults, Nodes: cfg.Nodes, TimeLimit: cfg.TimeLimit, Quiet: cfg.Quiet,
 		Interval: cfg.FaultInterval, Duration: cfg.FaultDuration,
+		Overlap: cfg.Overlap, KeepMajority: cfg.KeepMajority,
 	}, source(cfg.Seed, "faults"))
-	return faults, s, err
+	return p, err
 }
 
-// members is the family of faults that change who the members are.
-const members = "membership"
+// externalFaults is what --faults takes for faults that are driven from outside.
+const externalFaults = "external"
 
-// asksForMembers says whether such a fault is asked for by name. A group such as "all" leaves them out
-// where a system has no such changes; what is named is tried, and told to be impossible.
-func asksForMembers(faults []string) bool {
-	return slices.ContainsFunc(faults, func(f string) bool { return strings.HasPrefix(f, members) })
+// nemesisOf makes the nemesis of a run.
+func (t *tested) nemesisOf(at harness.Site, events *nemesis.Events) (harness.Nemesis, error) {
+	env := &nemesis.Env{Cluster: at.Cluster, System: t.system, Admin: at.Clients,
+		Events: events, Note: at.Note}
+	n, err := nemesis.New(env, t.schedule, at.Start, t.log)
+	if err == nil && t.external {
+		n.Drive(t.cmd.InOrStdin(), t.cmd.ErrOrStderr())
+	}
+	return n, err
 }
 
 // readPlan reads a plan that somebody wrote. The faults in it are those that the run asks for.

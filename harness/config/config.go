@@ -52,6 +52,10 @@ type Config struct {
 	// stays; both are shortened when there would not be time for every fault.
 	FaultInterval time.Duration `json:"fault_interval_ns"`
 	FaultDuration time.Duration `json:"fault_duration_ns"`
+	// Overlap is how many faults may be in force at once; 0 means 1. KeepMajority skips what would
+	// leave no majority of the nodes whole.
+	Overlap      int  `json:"overlap,omitempty"`
+	KeepMajority bool `json:"keep_majority,omitempty"`
 	// OpTimeout is what an operation may take until nobody waits for its answer any more.
 	OpTimeout time.Duration `json:"op_timeout_ns"`
 	// BootLimit bounds the time until every node knows a leader.
@@ -122,6 +126,7 @@ func (c Config) Validate() error {
 	wrong(c.FaultDuration <= 0, "fault duration %v: want more than nothing", c.FaultDuration)
 	wrong(c.FaultDuration >= c.FaultInterval && c.FaultInterval > 0,
 		"fault duration %v: want less than the fault interval of %v", c.FaultDuration, c.FaultInterval)
+	wrong(c.Overlap < 0 || c.Overlap > MaxNodes, "overlap %d: want 1 to %d", c.Overlap, MaxNodes)
 	wrong(c.OpTimeout <= 0, "operation timeout %v: want more than nothing", c.OpTimeout)
 	wrong(c.BootLimit <= 0, "boot limit %v: want more than nothing", c.BootLimit)
 	wrong(c.RecoveryLimit <= 0, "recovery limit %v: want more than nothing", c.RecoveryLimit)

@@ -93,6 +93,9 @@ func parseTarget(req adminRequest) (target raft.Config, e *Error) {
 			*list.ids = append(*list.ids, id)
 		}
 		slices.Sort(*list.ids)
+		if len(slices.Compact(slices.Clone(*list.ids))) < len(*list.ids) {
+			return target, errBadConfig("a member is named twice")
+		}
 	}
 	return target, nil
 }

@@ -17,6 +17,8 @@ const (
 	cpuPeriod = 100_000
 	// minQuota is the least share of it that the kernel takes.
 	minQuota = 1000
+	// pageSize is what limits of memory are multiples of.
+	pageSize = 4096
 )
 
 // Limit implements [cluster.Limiter], by the control group of the node's container. The agent is in
@@ -56,7 +58,9 @@ func (p *pod) limit(ctx context.Context, l cluster.Limits) error {
 		if err != nil {
 			return err
 		}
-		want.Memory, want.MemorySwap = info.MemTotal, -1
+		// Of an unlimited swap (-1) it does not tell the kernel, which then refuses the memory.
+		want.Memory = info.MemTotal &^ (pageSize - 1)
+		want.MemorySwap = 2 * want.Memory
 	}
 	if _, err := p.c.engine.cli.ContainerUpdate(ctx, id,
 		container.UpdateConfig{Resources: want}); err != nil {

@@ -260,6 +260,7 @@ func (m *memory) lead(n *node) {
 	m.term++
 	m.log(n.ID, fmt.Sprintf(`{"ev":"vote_granted","term":%d}`, m.term))
 	m.log(n.ID, fmt.Sprintf(`{"ev":"become_leader","term":%d}`, m.term))
+	m.log(n.ID, fmt.Sprintf(`{"ev":"commit","term":%d}`, m.term))
 }
 
 // replicate brings everyone whom the leader can talk to up to date.
