@@ -36,6 +36,9 @@ func testPause(t *testing.T, cfg Config) {
 func testKillAndStart(t *testing.T, cfg Config) {
 	c, spec := up(t, cfg, 3)
 	h := c.Host("n1")
+	if cfg.programs() {
+		last(t, spec, "n1") // it has counted its start
+	}
 	must(t, h.Signal(t.Context(), cluster.Stop)) // a stopped one dies too
 	for round := range 3 {
 		for range 2 {
