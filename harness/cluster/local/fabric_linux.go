@@ -1,7 +1,6 @@
 package local
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,7 +22,7 @@ const controlFD = 3
 // Fabric is the life of process 1 of a run: it holds the namespaces together, starts what the
 // harness asks for, and tells when it ends. It returns when the harness is gone; everything that
 // it has started ends with it.
-func Fabric(_ context.Context, log *slog.Logger) error {
+func Fabric(log *slog.Logger) error {
 	conn, err := controlSocket(controlFD)
 	if err != nil {
 		return fmt.Errorf("the fabric's control socket: %w", err)

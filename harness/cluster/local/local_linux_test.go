@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		ctx := context.Background()
 		switch os.Args[1] {
 		case "fabric":
-			err = Fabric(ctx, slog.Default())
+			err = Fabric(slog.Default())
 		case "pod":
 			if err = Pod(os.Args[2]); err == nil {
 				err = agent.Run(ctx, os.Stdin, os.Stdout, agent.Options{Stay: true})

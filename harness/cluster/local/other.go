@@ -32,7 +32,7 @@ func (r *Runtime) Up(context.Context, cluster.Spec) (cluster.Cluster, error) {
 }
 
 // Fabric is nothing here.
-func Fabric(context.Context, *slog.Logger) error { return errNoLinux }
+func Fabric(*slog.Logger) error { return errNoLinux }
 
 // Pod is nothing here.
 func Pod(string) error { return errNoLinux }
@@ -42,3 +42,9 @@ func Guard(string, string, io.Reader) error { return errNoLinux }
 
 // ReapDead finds nothing.
 func ReapDead(string, *slog.Logger) ([]string, error) { return nil, nil }
+
+// KeepProgram is nothing here.
+func KeepProgram(string) (string, error) { return "", errNoLinux }
+
+// RemovePrograms finds nothing.
+func RemovePrograms() error { return nil }
