@@ -1,8 +1,6 @@
 package main
 
 import (
-	"log/slog"
-
 	"github.com/spf13/cobra"
 
 	"github.com/raftcheck/raftcheck/harness/cluster/local"
@@ -43,16 +41,6 @@ func failure(err error) error {
 		return nil
 	}
 	return exit{exitFailure, err}
-}
-
-func doctorCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "doctor", Short: "What this machine can do",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			log := slog.New(slog.DiscardHandler)
-			return failure(runDoctor(cmd.Context(), cmd.OutOrStdout(), log))
-		},
-	}
 }
 
 func cleanupCmd() *cobra.Command {

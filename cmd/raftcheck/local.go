@@ -46,7 +46,7 @@ func (t *tested) openLocal(ctx context.Context, live *live) error {
 	if err != nil {
 		t.log.Warn("could not remove all that dead runs left", "error", err)
 	}
-	rt := local.New(localConfig(t))
+	rt := local.New(localConfig(t.log))
 	if err := rt.Check(ctx); err != nil {
 		return err
 	}
@@ -56,11 +56,11 @@ func (t *tested) openLocal(ctx context.Context, live *live) error {
 }
 
 // localConfig says how this program becomes what there is beside nodes.
-func localConfig(t *tested) local.Config {
+func localConfig(log *slog.Logger) local.Config {
 	own := func(args ...string) []string { return append([]string{"raftcheck"}, args...) }
 	return local.Config{
 		Fabric: own("fabric"), Pod: own("pod"), Driver: own("driver"),
-		Guardian: own("guardian", "--local"), Log: t.log,
+		Guardian: own("guardian", "--local"), Log: log,
 	}
 }
 

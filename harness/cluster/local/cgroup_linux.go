@@ -58,7 +58,7 @@ func makeGroup(run, node string) group {
 		errs = append(errs, g.makeUnified(own[""], name))
 	}
 	if err := errors.Join(errs...); err != nil {
-		g.Missing = strings.ReplaceAll(err.Error(), "\n", "; ")
+		g.Missing, _, _ = strings.Cut(err.Error(), "\n") // the others say the same
 	}
 	return g
 }

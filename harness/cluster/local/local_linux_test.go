@@ -3,19 +3,23 @@ package local
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/raftcheck/raftcheck/harness/cluster"
 	"github.com/raftcheck/raftcheck/harness/cluster/clustertest"
+	"github.com/raftcheck/raftcheck/harness/cluster/docker"
 	"github.com/raftcheck/raftcheck/nemesis/agent"
 )
 
@@ -48,7 +52,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-const testDirEnv = "RAFTCHECK_TEST_DIR"
+const (
+	testDirEnv  = "RAFTCHECK_TEST_DIR"
+	testNodeEnv = "RAFTCHECK_TEST_NODE"
+)
 
 // testConfig is one whose driver is testnode.
 func testConfig(dir, node string) Config {
@@ -58,18 +65,20 @@ func testConfig(dir, node string) Config {
 
 // testNode compiles testnode, once for all tests.
 var testNode = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "raftcheck-testnode-")
+	if path := os.Getenv(testNodeEnv); path != "" {
+		return path, nil // who tests as another user has compiled it
+	}
+	checkout, err := docker.FindCheckout(".")
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "testnode")
-	cmd := exec.Command("go", "build", "-o", path, "../clustertest/testnode")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return path, os.Chmod(dir, 0o755)
+	build := docker.GoBuild{Checkout: checkout, Package: "./harness/cluster/clustertest/testnode"}
+	var kept string
+	err = build.Run(context.Background(), runtime.GOARCH, func(binary string) (err error) {
+		kept, err = KeepProgram(binary)
+		return err
+	})
+	return kept, err
 })
 
 // program is the node's, and a runtime for it; the test is skipped where none can be.
@@ -257,5 +266,48 @@ func TestKilledWithGuardian(t *testing.T) {
 	gone(t, dir, run, nothing)
 	if s, err := living.Host("n1").State(t.Context()); err != nil || s != cluster.Running {
 		t.Errorf("the run that lives: %s, %v", s, err)
+	}
+}
+
+// TestRootless is all of these tests as a user without any right, in a user namespace.
+func TestRootless(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("they are run so already")
+	}
+	node, _, _ := program(t)
+	const nobody = 65534
+	dir := t.TempDir()
+	own, theirNode, home := filepath.Join(dir, "local.test"), filepath.Join(dir, "testnode"),
+		filepath.Join(dir, "home")
+	for from, to := range map[string]string{"/proc/self/exe": own, node: theirNode} {
+		text, err := os.ReadFile(from)
+		if err == nil {
+			err = os.WriteFile(to, text, 0o755)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Mkdir(home, 0o755), os.Chown(home, nobody, nobody),
+		os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), own, "-test.v", "-test.run", "TestRuntime|TestKilled",
+		fmt.Sprintf("-test.short=%v", testing.Short()))
+	cmd.Dir = home
+	cmd.Env = append(os.Environ(), "HOME="+home, "TMPDIR="+home, testNodeEnv+"="+theirNode)
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := cmd.CombinedOutput()
+	for line := range strings.Lines(string(out)) {
+		if !strings.HasPrefix(line, "=== ") {
+			t.Log(strings.TrimSuffix(line, "\n"))
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(out), "SKIP: TestRuntime (") {
+		t.Skip("this kernel has no namespaces for those who are not root")
 	}
 }

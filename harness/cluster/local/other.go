@@ -8,6 +8,7 @@ import (
 	"log/slog"
 
 	"github.com/raftcheck/raftcheck/harness/cluster"
+	"github.com/raftcheck/raftcheck/nemesis/agent/wire"
 )
 
 // errNoLinux is what there is to say elsewhere.
@@ -48,3 +49,6 @@ func KeepProgram(string) (string, error) { return "", errNoLinux }
 
 // RemovePrograms finds nothing.
 func RemovePrograms() error { return nil }
+
+// Probe is nothing here.
+func (r *Runtime) Probe(context.Context) ([]wire.Ability, error) { return nil, errNoLinux }
