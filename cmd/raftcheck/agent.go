@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"io"
-	"log/slog"
 	"os"
 
 	"github.com/raftcheck/raftcheck/nemesis/agent"
@@ -14,6 +13,6 @@ import (
 func runAgent(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	return agent.Run(ctx, stdin, stdout, agent.Options{
 		Stay: os.Getpid() == 1,
-		Log:  slog.New(slog.NewTextHandler(stderr, nil)),
+		Log:  textLog(stderr),
 	})
 }

@@ -48,12 +48,14 @@ var rooms = []room{
 		[]string{"github.com/goccy/go-yaml"}},
 	{"harness/cluster", []string{"harness/cluster", "=harness/sut"}, nil},
 	// The runtimes start agents, so they speak the agents' protocol; nothing else of the nemesis.
-	{"harness/cluster/docker", []string{"=harness/cluster", "=harness/sut",
+	{"harness/cluster/beside", []string{"=harness/cluster", "=harness/sut",
+		"=nemesis/agent/wire"}, []string{"golang.org/x/"}},
+	{"harness/cluster/docker", []string{"=harness/cluster", "=harness/cluster/beside", "=harness/sut",
 		"=nemesis/agent/wire"},
 		[]string{"github.com/containerd/errdefs", "github.com/docker/",
 			"github.com/moby/go-archive", "github.com/moby/patternmatcher",
 			"github.com/testcontainers/testcontainers-go", "golang.org/x/"}},
-	{"harness/cluster/local", []string{"=harness/cluster", "=harness/sut",
+	{"harness/cluster/local", []string{"=harness/cluster", "=harness/cluster/beside", "=harness/sut",
 		"=nemesis/agent/wire"}, []string{"golang.org/x/", "github.com/vishvananda/"}},
 	// The node of the suite is a program of its own, which holds the agent too.
 	{"harness/cluster/clustertest/testnode", []string{"nemesis/agent"}, []string{"golang.org/x/"}},

@@ -15,9 +15,13 @@ import (
 // what it left, and why. A run whose owner lives is never touched. With all it also removes what
 // was asked to stay, runs of other machines, and images.
 func runCleanup(ctx context.Context, w io.Writer, all bool, log *slog.Logger) error {
+	if err := cleanLocal(w, all, log); err != nil {
+		return err
+	}
 	e, err := docker.Connect(ctx, log)
 	if err != nil {
-		return err
+		fmt.Fprintln(w, "no Docker engine answers, so nothing was looked for there")
+		return nil
 	}
 	defer e.Close()
 	runs, err := e.Runs(ctx)

@@ -63,7 +63,7 @@ func repeat(cfg config.Config) string {
 	add(cfg.Nodes != def.Nodes, "--nodes", cfg.Nodes)
 	add(cfg.System != def.System, "--system", cfg.System)
 	add(cfg.Workload != def.Workload, "--workload", cfg.Workload)
-	add(cfg.Runtime != def.Runtime, "--runtime", cfg.Runtime)
+	add(cfg.Runtime != def.Runtime && cfg.Runtime != "docker", "--runtime", cfg.Runtime)
 	for _, name := range slices.Sorted(maps.Keys(cfg.SystemOptions)) {
 		add(true, "--system-option", shellWord(name+"="+cfg.SystemOptions[name]))
 	}

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"log/slog"
-
 	"github.com/spf13/cobra"
+
+	"github.com/raftcheck/raftcheck/harness/cluster/local"
 )
 
 // agentCmd is the agent that stands beside a node. The runtime starts it in the node's pod.
@@ -19,14 +19,20 @@ func agentCmd() *cobra.Command {
 
 // guardianCmd waits beside a run and removes what it made if its harness dies.
 func guardianCmd() *cobra.Command {
-	return &cobra.Command{
+	var inNamespaces bool
+	cmd := &cobra.Command{
 		Use: "guardian RUN", Short: "clean up after a raftcheck that died", Hidden: true,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			log := textLog(cmd.ErrOrStderr())
+			if inNamespaces {
+				return failure(local.Guard("", args[0], cmd.InOrStdin()))
+			}
 			return failure(runGuardian(cmd.Context(), args, cmd.InOrStdin(), log))
 		},
 	}
+	cmd.Flags().BoolVar(&inNamespaces, "local", false, "the run is one without Docker")
+	return cmd
 }
 
 // failure marks err as raftcheck's own.
@@ -37,16 +43,6 @@ func failure(err error) error {
 	return exit{exitFailure, err}
 }
 
-func doctorCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "doctor", Short: "What this machine can do",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			log := slog.New(slog.DiscardHandler)
-			return failure(runDoctor(cmd.Context(), cmd.OutOrStdout(), log))
-		},
-	}
-}
-
 func cleanupCmd() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
@@ -54,7 +50,7 @@ func cleanupCmd() *cobra.Command {
 		Long: "Remove what runs left behind whose raftcheck is dead. Whatever raftcheck did not make " +
 			"is never touched.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			log := textLog(cmd.ErrOrStderr())
 			return failure(runCleanup(cmd.Context(), cmd.OutOrStdout(), all, log))
 		},
 	}

@@ -123,7 +123,8 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SuggestionsMinimumDistance = 2
 	root.AddCommand(testCmd(), checkCmd(), convertCmd(), showCmd(), replayCmd(), serveCmd(), mutantsCmd(),
-		listCmd(), doctorCmd(), cleanupCmd(), driverCmd(), agentCmd(), guardianCmd())
+		listCmd(), doctorCmd(), cleanupCmd(), driverCmd(), agentCmd(), guardianCmd(),
+		fabricCmd(), podCmd())
 	for _, c := range root.Commands() {
 		if c.Args == nil {
 			c.Args = noArgs

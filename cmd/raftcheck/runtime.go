@@ -18,6 +18,9 @@ func (t *tested) openRuntime(ctx context.Context, live *live) (func(), error) {
 	if t.runtime != nil {
 		return func() {}, nil
 	}
+	if t.cfg.Runtime == "local" {
+		return func() {}, t.openLocal(ctx, live)
+	}
 	engine, err := docker.Connect(ctx, t.log)
 	if err != nil {
 		return nil, err
@@ -66,13 +69,20 @@ func (t *tested) images(
 // maker makes sure of an image, and names it.
 type maker func(context.Context, *docker.Engine) (string, error)
 
-// nodeImage says how the image of the nodes is had, if none is named: from what the configuration
-// or the system itself says, or from the checkout.
-func (t *tested) nodeImage(live *live) (maker, error) {
+// nodeSource is what the configuration or the system itself says of where nodes come from; nothing
+// if neither says anything.
+func (t *tested) nodeSource() sut.Source {
 	src := sut.Source{Image: t.cfg.Image, Binary: t.cfg.Binary, Dockerfile: t.cfg.Dockerfile}
 	if sourced, ok := t.system.(sut.Sourced); ok && src == (sut.Source{}) {
 		src = sourced.Source()
 	}
+	return src
+}
+
+// nodeImage says how the image of the nodes is had, if none is named: from their source, or from
+// the checkout.
+func (t *tested) nodeImage(live *live) (maker, error) {
+	src := t.nodeSource()
 	switch {
 	case src.Image != "":
 		return func(context.Context, *docker.Engine) (string, error) { return src.Image, nil }, nil

@@ -35,6 +35,7 @@ type runtimeName struct{ name, doc string }
 func runtimeNames() []runtimeName {
 	return []runtimeName{
 		{"docker", "a container for each node, on the Docker engine of the environment"},
+		{"local", "Linux namespaces, without Docker; taken by itself where no engine answers"},
 		{"fake", "a store in memory that needs nothing; to try raftcheck itself"},
 	}
 }
@@ -65,9 +66,9 @@ func assemble(cfg config.Config, behaviour fake.Behaviour) (p parts, err error) 
 		both := fake.New(behaviour)
 		p.system, p.runtime = both, both
 		return plan(cfg, p)
-	case "docker":
+	case "", "docker", "local":
 	default:
-		return p, hinted{fmt.Errorf("unknown runtime %q: there is docker, fake", cfg.Runtime),
+		return p, hinted{fmt.Errorf("unknown runtime %q: there is docker, local, fake", cfg.Runtime),
 			"raftcheck list"}
 	}
 	if p.ref, p.system, err = chooseSystem(cfg); err != nil {

@@ -16,7 +16,7 @@ type Config struct {
 	// Nodes is the size of the cluster, from 1 to MaxNodes.
 	Nodes int `json:"nodes"`
 	// System, Workload and Runtime are names that `raftcheck list` shows. An empty Runtime means
-	// Docker.
+	// Docker, or local where no engine answers; it is settled when the run begins.
 	System   string `json:"system"`
 	Workload string `json:"workload"`
 	Runtime  string `json:"runtime"`
@@ -79,7 +79,7 @@ const MaxNodes = 15
 // Default is what `raftcheck test` does without flags. The seed is left to the caller.
 func Default() Config {
 	return Config{
-		Nodes: 5, System: "raftkv", Workload: "register", Runtime: "docker",
+		Nodes: 5, System: "raftkv", Workload: "register",
 		Faults: []string{"standard"}, TimeLimit: 30 * time.Second,
 		Rate: 200, Concurrency: "2n",
 		Quiet: 1500 * time.Millisecond, FaultInterval: 5 * time.Second,

@@ -30,8 +30,8 @@ type tun struct {
 const tunPath = "/dev/net/tun"
 
 // openTUN makes the device. It is gone when its last user is.
-func openTUN(name string, mark int) (t *tun, err error) {
-	t = &tun{fd: -1, raw: -1, wake: -1, begin: time.Now(), done: make(chan struct{}),
+func openTUN(name string, mark int) (_ *tun, err error) {
+	t := &tun{fd: -1, raw: -1, wake: -1, begin: time.Now(), done: make(chan struct{}),
 		em: newEmulator()}
 	defer func() {
 		if err != nil {

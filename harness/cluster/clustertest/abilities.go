@@ -76,6 +76,8 @@ func testCutClients(t *testing.T, cfg Config) {
 			t.Errorf("dial n%d: got %q, want %q", n+1, got, want)
 		}
 	}
+	flows(t, spec, "n2", "n1") // they listen
+	flows(t, spec, "n1", "n2")
 	dial(0, "connected")
 	can(t, h.CutClients(t.Context(), true))
 	dial(0, "timeout")

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,8 +39,10 @@ type Config struct {
 // programs says whether the nodes are testnode.
 func (c Config) programs() bool { return c.Image != "" }
 
-// Run runs the suite.
+// Run runs the suite. With -short it is the part that shows that clusters come up, break, mend and
+// go.
 func Run(t *testing.T, cfg Config) {
+	quick := []string{"Boot", "KillAndStart", "CutOneWay", "Exits", "Driver", "Down"}
 	for _, test := range []struct {
 		name string
 		run  func(*testing.T, Config)
@@ -54,6 +57,9 @@ func Run(t *testing.T, cfg Config) {
 		{"Shape", testShape}, {"Freeze", testFreeze}, {"Clocks", testClocks},
 		{"Limits", testLimits}, {"Join", testJoin},
 	} {
+		if testing.Short() && !slices.Contains(quick, test.name) {
+			continue
+		}
 		t.Run(test.name, func(t *testing.T) { test.run(t, cfg) })
 	}
 }

@@ -75,6 +75,7 @@ func testDriver(t *testing.T, cfg Config) {
 	if got := ask(t, rw, "echo hello"); got != "hello" {
 		t.Errorf("echo: got %q, want %q", got, "hello")
 	}
+	flows(t, spec, "n2", "n1") // it listens
 	n1, long := c.Nodes()[0], strings.Repeat("x", 50_000)
 	if got := ask(t, rw, "send "+addrOf(n1)+" print "+long); got != "printed" {
 		t.Errorf("a node, from the driver: got %q, want %q", got, "printed")

@@ -36,6 +36,9 @@ func testPause(t *testing.T, cfg Config) {
 func testKillAndStart(t *testing.T, cfg Config) {
 	c, spec := up(t, cfg, 3)
 	h := c.Host("n1")
+	if cfg.programs() {
+		last(t, spec, "n1") // it has counted its start
+	}
 	must(t, h.Signal(t.Context(), cluster.Stop)) // a stopped one dies too
 	for round := range 3 {
 		for range 2 {
@@ -58,7 +61,7 @@ func testKillAndStart(t *testing.T, cfg Config) {
 }
 
 func testExits(t *testing.T, cfg Config) {
-	c, _ := up(t, cfg, 3)
+	c, spec := up(t, cfg, 3)
 	h := c.Host("n2")
 	must(t, h.Signal(t.Context(), cluster.Kill))
 	if x := nextExit(t, c, "killed"); x.Node != "n2" || !x.Asked || x.OOM || x.At.IsZero() {
@@ -77,6 +80,7 @@ func testExits(t *testing.T, cfg Config) {
 	}
 	if cfg.programs() {
 		if _, ok := c.(cluster.DriverHost); ok {
+			flows(t, spec, "n1", "n2") // it listens
 			tell(t, c, c.Nodes()[1], "exit 3")
 			if x := nextExit(t, c, "it exits"); x.Node != "n2" || x.Asked || x.OOM || x.Code != 3 {
 				t.Errorf("it exits: got %+v, want one of n2 with code 3, not asked for", x)

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/raftcheck/raftcheck/harness/cluster"
+	"github.com/raftcheck/raftcheck/harness/cluster/beside"
 	"github.com/raftcheck/raftcheck/harness/sut"
 )
 
@@ -41,7 +42,7 @@ type dockerCluster struct {
 	nodes   []sut.Node // those that are started
 	spares  []sut.Node // those that are not
 	pods    map[sut.NodeID]*pod
-	names   map[netip.Addr]sut.NodeID
+	hands   map[sut.NodeID]*beside.Hand
 	exits   *exitWatch
 
 	mu      sync.Mutex // guards the fields below
@@ -58,7 +59,7 @@ var (
 func newCluster(r *Runtime, prov *testcontainers.DockerProvider, spec cluster.Spec) *dockerCluster {
 	c := &dockerCluster{engine: r.engine, provider: prov, cfg: r.cfg, spec: spec,
 		log: r.cfg.Log.With("run", spec.Run), network: "raftcheck-" + spec.Run,
-		pods: map[sut.NodeID]*pod{}, names: map[netip.Addr]sut.NodeID{}}
+		pods: map[sut.NodeID]*pod{}, hands: map[sut.NodeID]*beside.Hand{}}
 	c.exits = newExitWatch(c)
 	return c
 }
@@ -86,8 +87,9 @@ func (c *dockerCluster) up(ctx context.Context) error {
 			list = &c.spares
 		}
 		*list = append(*list, n)
-		c.names[n.Addr] = n.ID
-		c.pods[n.ID] = &pod{c: c, node: n, spare: i >= c.spec.Nodes}
+		p := &pod{c: c, node: n, spare: i >= c.spec.Nodes}
+		p.Hand.Node, p.Clients, p.Peers = n, clientsOf(c.subnet), c.hands
+		c.pods[n.ID], c.hands[n.ID] = p, &p.Hand
 	}
 	if err := c.exits.start(ctx); err != nil {
 		return err

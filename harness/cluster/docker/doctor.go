@@ -9,6 +9,7 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 
+	"github.com/raftcheck/raftcheck/harness/cluster/beside"
 	"github.com/raftcheck/raftcheck/nemesis/agent/wire"
 )
 
@@ -149,7 +150,7 @@ func (e *Engine) probe(ctx context.Context, image string) ([]wire.Ability, error
 	}
 	abilities, err := wire.NewClient(stream, stream).Probe(ctx)
 	if err != nil {
-		return nil, withLastWords(err, stream.errs.String())
+		return nil, beside.WithLastWords(err, stream.errs.String())
 	}
 	return abilities, nil
 }

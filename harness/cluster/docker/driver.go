@@ -10,6 +10,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/testcontainers/testcontainers-go"
 
+	"github.com/raftcheck/raftcheck/harness/cluster/beside"
 	"github.com/raftcheck/raftcheck/harness/sut"
 )
 
@@ -66,7 +67,7 @@ func (c *dockerCluster) startDriver(ctx context.Context, i int) (*driver, error)
 func (d *driver) Read(p []byte) (int, error) {
 	n, err := d.attachment.Read(p)
 	if errors.Is(err, io.EOF) && d.errs.String() != "" {
-		err = withLastWords(fmt.Errorf("the client driver ended: %w", io.ErrUnexpectedEOF),
+		err = beside.WithLastWords(fmt.Errorf("the client driver ended: %w", io.ErrUnexpectedEOF),
 			d.errs.String())
 	}
 	return n, err

@@ -58,12 +58,17 @@ type GoBuild struct {
 // valid only until use returns. Without an overlay the binary is kept in the user's cache
 // directory, so that go has nothing to do where nothing changed.
 func (e *Engine) Build(ctx context.Context, b GoBuild, use func(binary string) error) error {
+	return b.Run(ctx, e.Arch, use)
+}
+
+// Run is [Engine.Build] for a Linux machine with a processor named as Go names it.
+func (b GoBuild) Run(ctx context.Context, arch string, use func(binary string) error) error {
 	goTool, err := exec.LookPath("go")
 	if err != nil {
 		return &Error{Problem: "compile " + b.Package, Err: err,
 			Advice: "install Go, or name an image with --image"}
 	}
-	dir, leave, err := e.buildDir(b)
+	dir, leave, err := b.dir(arch)
 	if err != nil {
 		return fmt.Errorf("compile %s: %w", b.Package, err)
 	}
@@ -79,7 +84,7 @@ func (e *Engine) Build(ctx context.Context, b GoBuild, use func(binary string) e
 	}
 	cmd := exec.CommandContext(ctx, goTool, append(args, b.Package)...)
 	cmd.Dir = b.Checkout
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+e.Arch)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return &Error{Problem: fmt.Sprintf("compile %s in %s: %v\n%s", b.Package, b.Checkout, err,
@@ -89,8 +94,8 @@ func (e *Engine) Build(ctx context.Context, b GoBuild, use func(binary string) e
 	return use(binary)
 }
 
-// buildDir makes the directory for the binary of b, and gives it to nobody else until leave.
-func (e *Engine) buildDir(b GoBuild) (dir string, leave func(), err error) {
+// dir makes the directory for the binary of b, and gives it to nobody else until leave.
+func (b GoBuild) dir(arch string) (dir string, leave func(), err error) {
 	if b.Overlay != "" { // changed sources are compiled once
 		dir, err = os.MkdirTemp("", "raftcheck-build-")
 		return dir, func() { _ = os.RemoveAll(dir) }, err
@@ -99,7 +104,7 @@ func (e *Engine) buildDir(b GoBuild) (dir string, leave func(), err error) {
 	if err != nil {
 		cache = os.TempDir()
 	}
-	id := sha256.Sum256([]byte(strings.Join([]string{b.Checkout, b.Package, e.Arch}, "\n")))
+	id := sha256.Sum256([]byte(strings.Join([]string{b.Checkout, b.Package, arch}, "\n")))
 	dir = filepath.Join(cache, "raftcheck", "build", hex.EncodeToString(id[:6]))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", nil, err

@@ -3,36 +3,14 @@ package docker
 import (
 	"context"
 	"fmt"
-	"net/netip"
 
 	"github.com/docker/docker/api/types/container"
 
 	"github.com/raftcheck/raftcheck/harness/cluster"
-	"github.com/raftcheck/raftcheck/harness/sut"
 	"github.com/raftcheck/raftcheck/nemesis/agent/wire"
 )
 
 var _ cluster.Host = (*pod)(nil)
-
-// Cut implements [cluster.Host].
-func (p *pod) Cut(ctx context.Context, from []sut.NodeID) error {
-	return p.changeCut(ctx, from, func(c *cuts, addrs []netip.Addr) { c.from = addrs })
-}
-
-// Dropped implements [cluster.Host].
-func (p *pod) Dropped(ctx context.Context) (map[sut.NodeID]uint64, error) {
-	counts, err := p.agent.Dropped(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("count what %s dropped: %w", p.node.ID, p.explain(err))
-	}
-	byNode := make(map[sut.NodeID]uint64, len(counts))
-	for addr, n := range counts {
-		if id, ok := p.c.names[addr]; ok {
-			byNode[id] = n
-		}
-	}
-	return byNode, nil
-}
 
 // Signal implements [cluster.Host].
 func (p *pod) Signal(ctx context.Context, sig cluster.Signal) error {
@@ -45,7 +23,7 @@ func (p *pod) Signal(ctx context.Context, sig cluster.Signal) error {
 		_, err = p.agent.Signal(ctx, string(sig))
 	}
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", sig, p.node.ID, p.explain(err))
+		return fmt.Errorf("%s %s: %w", sig, p.node.ID, p.Explain(err))
 	}
 	return nil
 }
@@ -97,7 +75,7 @@ func (p *pod) settled(ctx context.Context) error {
 func (p *pod) State(ctx context.Context) (cluster.State, error) {
 	n, err := p.agent.State(ctx)
 	if err != nil {
-		return "", fmt.Errorf("look at %s: %w", p.node.ID, p.explain(err))
+		return "", fmt.Errorf("look at %s: %w", p.node.ID, p.Explain(err))
 	}
 	switch n.State {
 	case wire.Running:

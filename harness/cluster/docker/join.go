@@ -21,7 +21,7 @@ func (p *pod) Join(ctx context.Context, cmd sut.Command) error {
 	p.process.Lock()
 	defer p.process.Unlock()
 	if err := p.join(ctx, cmd); err != nil {
-		return fmt.Errorf("start %s anew: %w", p.node.ID, p.explain(err))
+		return fmt.Errorf("start %s anew: %w", p.node.ID, p.Explain(err))
 	}
 	return nil
 }

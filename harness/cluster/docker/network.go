@@ -72,3 +72,13 @@ func hostOf(subnet netip.Prefix, n int) netip.Addr {
 	a[3] = byte(n)
 	return netip.AddrFrom4(a)
 }
+
+// clientsOf are the addresses that clients have: the drivers, those too that are still to come, and
+// whatever comes through the network's gateway.
+func clientsOf(subnet netip.Prefix) []netip.Addr {
+	addrs := []netip.Addr{hostOf(subnet, 1)}
+	for i := range maxDrivers {
+		addrs = append(addrs, hostOf(subnet, firstDriver+i))
+	}
+	return addrs
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/testcontainers/testcontainers-go"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/raftcheck/raftcheck/harness/cluster/beside"
 	"github.com/raftcheck/raftcheck/harness/sut"
 	"github.com/raftcheck/raftcheck/nemesis/agent/wire"
 )
@@ -38,8 +39,7 @@ type pod struct {
 	kills     int                      // ours, whose exits the engine has not yet told
 	frozen    bool
 
-	cutting sync.Mutex // guards cuts, and keeps changes of them in order
-	cuts    cuts
+	beside.Hand
 }
 
 // name is that of one of the pod's objects; the node itself has no suffix.
@@ -191,13 +191,14 @@ func (p *pod) startAgent(ctx context.Context, agent testcontainers.Container) er
 		return err
 	}
 	p.agent = wire.NewClient(p.stream, p.stream)
+	p.Agent, p.LastWords = p.agent, p.stream.errs.String
 	if err := start(ctx, agent); err != nil {
 		return err
 	}
 	ctx, cancel = context.WithTimeout(ctx, agentBudget)
 	defer cancel()
 	if _, err := p.agent.Ping(ctx); err != nil {
-		return withLastWords(err, p.stream.errs.String())
+		return beside.WithLastWords(err, p.stream.errs.String())
 	}
 	return nil
 }
@@ -257,7 +258,7 @@ func start(ctx context.Context, ctr testcontainers.Container) error {
 // it returns.
 func (p *pod) startNode(ctx context.Context) error {
 	if err := start(ctx, p.nodeContainer()); err != nil {
-		return withLastWords(err, p.lastWords(ctx))
+		return beside.WithLastWords(err, p.lastWords(ctx))
 	}
 	p.logs.follow()
 	return nil
@@ -267,7 +268,7 @@ func (p *pod) startNode(ctx context.Context) error {
 func (p *pod) mustRun(ctx context.Context) error {
 	n, err := p.agent.State(ctx)
 	if err != nil {
-		return withLastWords(err, p.stream.errs.String())
+		return beside.WithLastWords(err, p.stream.errs.String())
 	}
 	if n.State != wire.Gone {
 		return nil
@@ -279,7 +280,7 @@ func (p *pod) mustRun(ctx context.Context) error {
 	if err == nil {
 		code = fmt.Sprintf("with code %d", info.State.ExitCode)
 	}
-	return &Error{Problem: withLastWords(fmt.Errorf("its process ended %s as soon as it was started",
+	return &Error{Problem: beside.WithLastWords(fmt.Errorf("its process ended %s as soon as it was started",
 		code), p.lastWords(ctx)).Error(),
 		Advice: "see why the image " + p.c.spec.Image + " does not stay up; its last words are above"}
 }
@@ -291,13 +292,6 @@ func (p *pod) lastWords(ctx context.Context) string {
 		return ""
 	}
 	return lines
-}
-
-func withLastWords(err error, words string) error {
-	if words == "" {
-		return fmt.Errorf("%w (it wrote nothing)", err)
-	}
-	return fmt.Errorf("%w; its last words:\n  %s", err, strings.ReplaceAll(words, "\n", "\n  "))
 }
 
 // letGo ends what the harness holds of the pod, and leaves the pod as it is.
