@@ -49,7 +49,8 @@ type Operations interface {
 
 // All lists the workloads in order of their names.
 func All() []Workload {
-	return []Workload{Append{}, Bank{}, Counter{}, Retry{}, Queue{}, Register{}, Stale{}, Set{}}
+	return []Workload{Append{}, Bank{}, Counter{}, Retry{}, Membership{}, Queue{}, Register{},
+		Stale{}, Set{}, Watch{}}
 }
 
 // Fits says whether s can do what w needs. The error names what it can not.
