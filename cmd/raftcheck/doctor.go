@@ -41,15 +41,18 @@ func doctorCmd() *cobra.Command {
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.IntVar(&times, "measure", 0, "try every fault so many times")
-	f.DurationVar(&budget, "budget", 5*time.Second, "what each fault may take of that, on each runtime")
+	f.DurationVar(&budget, "budget", 5*time.Second,
+		"what each fault may take of that, on each runtime")
 	f.StringSliceVar(&runtimes, "runtime", []string{"docker", "local"}, "where to measure")
 	f.BoolVar(&markdown, "markdown", false, "as the page docs/FAULTS.md, with its text")
 	return cmd
 }
 
 // measureAll tries every fault on every runtime.
-func measureAll(cmd *cobra.Command, runtimes []string, times int, budget time.Duration,
-	markdown bool, log *slog.Logger) error {
+func measureAll(
+	cmd *cobra.Command, runtimes []string, times int, budget time.Duration, markdown bool,
+	log *slog.Logger,
+) error {
 	var all []measurement
 	for _, name := range runtimes {
 		m := &measurer{runtime: name, times: times, budget: budget, cmd: cmd, log: log}

@@ -89,7 +89,7 @@ func (m *measurer) run(ctx context.Context) (res measurement, err error) {
 	if err != nil {
 		return res, err
 	}
-	defer os.RemoveAll(logs)
+	defer func() { err = errors.Join(err, os.RemoveAll(logs)) }()
 	events := &nemesis.Events{}
 	spec := cluster.Spec{System: p.system, Image: t.image, Nodes: cfg.Nodes, LogDir: logs,
 		Spares: cfg.Nodes, Lines: events.Feed}

@@ -11,8 +11,8 @@ import (
 	"github.com/raftcheck/raftcheck/harness/sut"
 )
 
-// steps times what faults are made of, without the wait for evidence that the nodes themselves give.
-// Beside each stands what a prototype of the same mechanism took.
+// steps times what faults are made of, without the wait for evidence that the nodes themselves
+// give. Beside each stands what a prototype of the same mechanism took.
 func (m *measurer) steps(ctx context.Context) []measuredStep {
 	n := m.cluster.Nodes()
 	host := m.cluster.Host(n[0].ID)

@@ -14,12 +14,14 @@ import (
 var faultsIntro string
 
 // writeTables writes what was measured as a page in Markdown.
-func writeTables(w io.Writer, all []measurement, times int, budget time.Duration, kernel string) {
+func writeTables(
+	w io.Writer, all []measurement, times int, budget time.Duration, kernel string,
+) {
 	fmt.Fprintf(w, "<!-- Made by `raftcheck doctor --measure %d --markdown`. Do not edit; the text "+
 		"is in cmd/raftcheck/faults.md. -->\n\n%s\n", times, faultsIntro)
-	fmt.Fprintf(w, "## Measured\n\nOn %d processors, kernel %s, %s/%s, on %s. Median of %d; of fewer where "+
-		"that would have taken more than %v, see *tries*.\n\n", runtime.NumCPU(), kernel, runtime.GOOS,
-		runtime.GOARCH, time.Now().UTC().Format(time.DateOnly), times, budget)
+	fmt.Fprintf(w, "## Measured\n\nOn %d processors, kernel %s, %s/%s, on %s. Median of %d; of fewer "+
+		"where that would\nhave taken more than %v, see *tries*.\n\n", runtime.NumCPU(), kernel,
+		runtime.GOOS, runtime.GOARCH, time.Now().UTC().Format(time.DateOnly), times, budget)
 	writeSteps(w, all)
 	writeFaults(w, all)
 }
@@ -34,7 +36,8 @@ func writeSteps(w io.Writer, all []measurement) {
 	for range all {
 		fmt.Fprint(w, "---:|")
 	}
-	fmt.Fprintf(w, "\n| boot of five nodes (median of %d) | local 0.06–0.29 s, Docker 2.9 s |", bootTimes)
+	fmt.Fprintf(w, "\n| boot of five nodes (median of %d) | local 0.06–0.29 s, Docker 2.9 s |",
+		bootTimes)
 	for _, m := range all {
 		fmt.Fprintf(w, " %s |", short(m.boot.median()))
 	}
@@ -55,16 +58,17 @@ func writeSteps(w io.Writer, all []measurement) {
 	}
 	if len(all) == 2 && all[1].boot.median() > 0 {
 		fmt.Fprintf(w, "\nFive nodes boot %.0f times as fast on `%s` as on `%s`.\n",
-			float64(all[0].boot.median())/float64(all[1].boot.median()), all[1].runtime, all[0].runtime)
+			float64(all[0].boot.median())/float64(all[1].boot.median()), all[1].runtime,
+			all[0].runtime)
 	}
 	fmt.Fprintln(w)
 }
 
 // writeFaults writes a row for each fault on each runtime.
 func writeFaults(w io.Writer, all []measurement) {
-	fmt.Fprint(w, "### Every fault on every runtime\n\nThe times hold the wait for the evidence: a cut, say, "+
-		"is in force at once, and counts as\ninstalled when a packet was dropped. A heal that starts "+
-		"nodes again holds their start.\n\n"+
+	fmt.Fprint(w, "### Every fault on every runtime\n\nThe times hold the wait for the evidence: a "+
+		"cut, say, is in force at once, and counts as\ninstalled when a packet was dropped. A heal "+
+		"that starts nodes again holds their start.\n\n"+
 		"| fault | runtime | outcome | tries | apply | heal | evidence, of the last |\n"+
 		"|---|---|---|---:|---:|---:|---|\n")
 	for i := range all[0].faults {

@@ -87,7 +87,8 @@ func testCmd() *cobra.Command {
 	f.StringVar(&cfg.Dockerfile, "dockerfile", "", "make the node image by this Dockerfile; what "+
 		"lies beside it is its context")
 	f.StringVar(&cfg.Store, "store", cfg.Store, "directory of all runs")
-	f.StringVar(&cfg.Runtime, "runtime", cfg.Runtime, "where nodes run; see raftcheck list (default: docker,\nor local where no engine answers)")
+	f.StringVar(&cfg.Runtime, "runtime", cfg.Runtime,
+		"where nodes run; see raftcheck list (default: docker, or local\nwhere no engine answers)")
 	f.BoolVar(&cfg.Keep, "keep", false, "leave the cluster up; raftcheck cleanup --all removes it")
 	f.BoolVar(&flags.failFast, "fail-fast", false, "end the run at the first anomaly")
 	f.BoolVar(&flags.json, "json", false, "print the report as JSON, on stdout")

@@ -136,7 +136,7 @@ func (g group) tasks() []string {
 
 // freeze stops or continues all processes of the group, and returns when they are.
 func (g group) freeze(ctx context.Context, freeze bool) error {
-	file, value, shows, done := "", "", "", ""
+	var file, value, shows, done string
 	switch {
 	case g.Freezer != "":
 		file, value = filepath.Join(g.Freezer, "freezer.state"), "THAWED"

@@ -32,22 +32,19 @@ const (
 
 // homes is where the directories of all runs are. It is on a disk, not in a temporary directory:
 // that may be memory, where a disk's time does not show.
-func homes(dir string) (string, error) {
+func homes(dir string) string {
 	if dir != "" {
-		return dir, nil
+		return dir
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		cache = filepath.Join(os.TempDir(), fmt.Sprintf("raftcheck-%d", os.Getuid()))
 	}
-	return filepath.Join(cache, "raftcheck", "local"), nil
+	return filepath.Join(cache, "raftcheck", "local")
 }
 
 func makeHome(base, run string) (*home, error) {
-	base, err := homes(base)
-	if err != nil {
-		return nil, err
-	}
+	base = homes(base)
 	h := &home{dir: filepath.Join(base, run)}
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return nil, err
@@ -55,6 +52,7 @@ func makeHome(base, run string) (*home, error) {
 	if err := os.Mkdir(h.dir, 0o755); err != nil {
 		return nil, err
 	}
+	var err error
 	h.lock, err = os.OpenFile(filepath.Join(h.dir, lockName), os.O_CREATE|os.O_RDWR, 0o644)
 	if err == nil {
 		err = unix.Flock(int(h.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -149,10 +147,7 @@ func removeGroup(ctx context.Context, dir string) error {
 // ReapDead removes what runs left behind whose raftcheck is dead, and names them. dir is that of
 // the [Config].
 func ReapDead(dir string, log *slog.Logger) ([]string, error) {
-	base, err := homes(dir)
-	if err != nil {
-		return nil, err
-	}
+	base := homes(dir)
 	entries, err := os.ReadDir(base)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -225,10 +220,7 @@ func Guard(dir, run string, in io.Reader) error {
 	sc := bufio.NewScanner(in)
 	for sc.Scan() { // nothing is said
 	}
-	base, err := homes(dir)
-	if err != nil {
-		return err
-	}
+	base := homes(dir)
 	h := &home{dir: filepath.Join(base, run)}
 	for deadline := time.Now().Add(removeLimit); exists(h.dir); {
 		if h.dead() {

@@ -244,7 +244,11 @@ func TestKilledWithGuardian(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer living.Down(context.Background())
+	t.Cleanup(func() {
+		if err := living.Down(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 	run := fmt.Sprintf("death-%x", time.Now().UnixNano())
 	harness, guardian := startVictim(t, node, dir, run, "running")
 	p, err := os.FindProcess(guardian)

@@ -95,7 +95,7 @@ func buildOwn(spec podSpec) error {
 			return err
 		}
 	}
-	if _, err := os.Stat(spec.Root + "/etc/hosts"); err != nil {
+	if !exists(spec.Root + "/etc/hosts") {
 		return nil // a host without one has no place for it
 	}
 	hosts := spec.Root + podDir + "/hosts"

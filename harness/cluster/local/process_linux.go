@@ -76,7 +76,7 @@ func launch(ctx context.Context, argv, env []string) (*remote, error) {
 		return nil, err
 	}
 	go r.listen()
-	if _, err := r.answer(ctx, hello, stands); err != nil {
+	if err := r.answer(ctx, hello, stands); err != nil {
 		r.end()
 		return nil, err
 	}
@@ -172,29 +172,28 @@ func (r *remote) ask(ctx context.Context, req request, onEnd func(event), stream
 	if err != nil {
 		return fmt.Errorf("ask the fabric: %w", err)
 	}
-	_, err = r.answer(ctx, req.ID, ch)
-	return err
+	return r.answer(ctx, req.ID, ch)
 }
 
 // startLimit bounds how long the fabric may take to start something.
 const startLimit = 20 * time.Second
 
-func (r *remote) answer(ctx context.Context, id uint64, ch <-chan event) (event, error) {
+func (r *remote) answer(ctx context.Context, id uint64, ch <-chan event) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	select {
 	case ev, ok := <-ch:
 		if !ok {
-			return ev, beside.WithLastWords(errGone, r.errs.String())
+			return beside.WithLastWords(errGone, r.errs.String())
 		}
 		if ev.Error != "" {
-			return ev, errors.New(ev.Error)
+			return errors.New(ev.Error)
 		}
-		return ev, nil
+		return nil
 	case <-ctx.Done():
 		r.mu.Lock()
 		delete(r.waiting, id)
 		r.mu.Unlock()
-		return event{}, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// KeepProgram copies a node's program to where nobody changes it, and names the copy. Its path holds
-// the digest of its contents, so it also says what was run; the same program has one copy.
+// KeepProgram copies a node's program to where nobody changes it, and names the copy. Its path
+// holds the digest of its contents, so it also says what was run; the same program has one copy.
 func KeepProgram(path string) (string, error) {
 	from, err := os.Open(path)
 	if err != nil {
@@ -18,10 +18,7 @@ func KeepProgram(path string) (string, error) {
 			Advice: "correct its path; examples/build.sh builds some real systems"}
 	}
 	defer from.Close()
-	dir, err := programs()
-	if err != nil {
-		return "", err
-	}
+	dir := programs()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -29,7 +26,7 @@ func KeepProgram(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.Remove(to.Name()) // it has another name by then, if all is well
+	defer func() { _ = os.Remove(to.Name()) }() // it has another name by then, if all is well
 	sum := sha256.New()
 	_, err = io.Copy(io.MultiWriter(to, sum), from)
 	if err := errors.Join(err, to.Chmod(0o755), to.Close()); err != nil {
@@ -46,16 +43,11 @@ func KeepProgram(path string) (string, error) {
 }
 
 // programs is where the copies are.
-func programs() (string, error) {
-	base, err := homes("")
-	return filepath.Join(filepath.Dir(base), "programs"), err
+func programs() string {
+	return filepath.Join(filepath.Dir(homes("")), "programs")
 }
 
 // RemovePrograms removes all copies. No run must be under way.
 func RemovePrograms() error {
-	dir, err := programs()
-	if err != nil {
-		return err
-	}
-	return os.RemoveAll(dir)
+	return os.RemoveAll(programs())
 }
