@@ -96,7 +96,8 @@ func newTest(
 	test := &harness.Test{
 		Runtime: store, Log: log,
 		Spec: cluster.Spec{
-			Run: "test", System: store, Nodes: 5, Spares: plan.Spares(5), LogDir: filepath.Join(dir, "nodes"),
+			Run: "test", System: store, Nodes: 5, Spares: plan.Spares(5),
+			LogDir: filepath.Join(dir, "nodes"),
 			Lines: events.Feed,
 		},
 		Clients: func(

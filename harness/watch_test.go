@@ -14,7 +14,8 @@ func TestAClusterIsSettledWhenAllThatItTellsAgrees(t *testing.T) {
 		leaderless       bool
 		agree, quiescent bool
 	}{
-		{"all know the same leader", statuses{"n1": {Leader: "n1", Term: 2}, "n2": {Leader: "n1", Term: 2}},
+		{"all know the same leader", statuses{
+			"n1": {Leader: "n1", Term: 2}, "n2": {Leader: "n1", Term: 2}},
 			false, true, true},
 		{"one has applied less", statuses{"n1": {Leader: "n1", Applied: 5, Commit: 5},
 			"n2": {Leader: "n1", Applied: 4, Commit: 5}}, false, true, false},

@@ -41,9 +41,9 @@ func (m *Model) byRules(
 }
 
 // byPrefixes decides put, append and get of texts. A get that can be taken apart in one way only,
-// into what was put and what was appended, tells what each of these appends was appended to: such an
-// append is a compare-and-set from one text to a longer one. One that nobody saw leaves a text that
-// nobody saw, and so is a write. What remains is a register.
+// into what was put and what was appended, tells what each of these appends was appended to: such
+// an append is a compare-and-set from one text to a longer one. One that nobody saw leaves a text
+// that nobody saw, and so is a write. What remains is a register.
 func byPrefixes(ctx context.Context, ops []generalOp, budget register.Budget) Decision {
 	p := newPrefixes(ops)
 	if p == nil {

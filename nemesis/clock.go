@@ -143,8 +143,8 @@ func (c clock) Inject(ctx context.Context, env *Env, step Step) (Effect, error) 
 	return eff, nil
 }
 
-// readBack waits until the clock that the process itself reads is seen to be wrong, at least half as
-// much as it should be: the wall clock, or the monotonic one if that alone is skewed.
+// readBack waits until the clock that the process itself reads is seen to be wrong, at least half
+// as much as it should be: the wall clock, or the monotonic one if that alone is skewed.
 func readBack(
 	ctx context.Context, host cluster.ClockSkewer, wall, monotonic *cluster.Skew,
 ) (time.Duration, error) {

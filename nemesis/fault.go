@@ -123,9 +123,9 @@ func targetsOf(f Fault, n int) []Target {
 }
 
 // Select finds the faults that names mean: names of faults, families, "standard", "all" or "none".
-// Of a group it takes those that a cluster of n nodes is large enough for. Behind a name stands what
-// is set of it, see [Spec]; of a group, it is set of every fault. The error lists those that there
-// are.
+// Of a group it takes those that a cluster of n nodes is large enough for. Behind a name stands
+// what is set of it, see [Spec]; of a group, it is set of every fault. The error lists those that
+// there are.
 func Select(names []string, n int) ([]Fault, error) {
 	return SelectFor(names, n, func(Fault) error { return nil })
 }

@@ -142,7 +142,8 @@ func mustConfigure(t *testing.T, name string) Fault {
 func TestWhatTwoFaultsBreakIsWholeWhenBothAreHealed(t *testing.T) {
 	env := up(t, 5)
 	n, err := New(env, Schedule{Steps: []Step{
-		{ID: 1, Fault: "pause", Target: "n2", For: 3}, {ID: 2, Fault: "kill", Target: "n2", At: 1, For: 1},
+		{ID: 1, Fault: "pause", Target: "n2", For: 3},
+		{ID: 2, Fault: "kill", Target: "n2", At: 1, For: 1},
 		{ID: 3, Fault: "partition-leader", Target: "n3", At: 4, For: 4},
 		{ID: 4, Fault: "partition-oneway", Target: "n3", At: 5, For: 1},
 	}}, 0, slog.New(slog.DiscardHandler))

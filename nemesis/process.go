@@ -88,8 +88,8 @@ func (h *hosts) inject(
 	return eff, unable(err)
 }
 
-// take notes that step holds nodes down, but for those that are dead already at the hands of another
-// step: nothing can be done to them.
+// take notes that step holds nodes down, but for those that are dead already at the hands of
+// another step: nothing can be done to them.
 func (h *hosts) take(
 	env *Env, step Step, nodes []sut.NodeID, sig cluster.Signal,
 ) ([]sut.NodeID, error) {

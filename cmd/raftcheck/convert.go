@@ -26,13 +26,13 @@ func convertCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "convert RUN|FILE|latest OUT",
 		Short: "Write a history in another format: ours, or Jepsen's",
-		Long: "Write a history in another format. What is read is known by its content; what is written, " +
-			"by the end\nof OUT or by --to:\n\n" +
+		Long: "Write a history in another format. What is read is known by its content; what is " +
+			"written, by the end\nof OUT or by --to:\n\n" +
 			"  .jsonl, .jsonl.zst  ours, plain or compressed\n" +
 			"  .edn                Jepsen's EDN, a map on each line\n" +
 			"  .log                Jepsen's text log of 2014\n\n" +
-			"OUT must not exist; \"-\" is stdout. What a format has no place for is lost: to Jepsen, what a " +
-			"refused\ncas found, and what was observed of the nodes.",
+			"OUT must not exist; \"-\" is stdout. What a format has no place for is lost: to Jepsen, " +
+			"what a refused\ncas found, and what was observed of the nodes.",
 		Example: "  raftcheck convert latest history.edn\n" +
 			"  raftcheck convert etcd_007.log history.jsonl.zst --model cas-register --refused",
 		Args: func(cmd *cobra.Command, args []string) error {

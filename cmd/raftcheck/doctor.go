@@ -24,7 +24,8 @@ func doctorCmd() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "What this machine can do",
-		Long: "Say, for each runtime, what works here and why something does not.\nWith --measure every " +
+		Long: "Say, for each runtime, what works here and why something does not.\nWith --measure " +
+			"every " +
 			"fault is tried on a cluster of our own store, which takes minutes.",
 		Example: "  raftcheck doctor\n  raftcheck doctor --measure 20 --markdown > docs/FAULTS.md",
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -28,7 +28,8 @@ func systems() []system {
 		{raftkv.System{}.Name(), "raftnode, the store of this project", noOptions(raftkv.System{})},
 		{etcd.Name, "etcd 3.5 and later, over its JSON gateway; options: " + etcd.Options, openEtcd},
 		{nats.Name, "NATS JetStream's key-value store; options: " + nats.Options, openNATS},
-		{"raftexample", "etcd's teaching example, which keeps no promise: a control", builtin("raftexample")},
+		{"raftexample", "etcd's teaching example, which keeps no promise: a control",
+			builtin("raftexample")},
 		{"hashicorp", "a small store on hashicorp/raft, examples/hashicorp; option: " +
 			"read=local|leader|verify|log", builtin("hashicorp")},
 	}

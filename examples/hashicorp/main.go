@@ -1,6 +1,6 @@
 // The program hashicorp is a small store on the library hashicorp/raft, to be put to the test by
-// raftcheck. It is ours; what it does wrong on demand, with ?read=, is what users of the library can
-// do wrong:
+// raftcheck. It is ours; what it does wrong on demand, with ?read=, is what users of the library
+// can do wrong:
 //
 //	local   answers with what this node has
 //	leader  answers if this node believes that it leads, without asking whether it still does

@@ -99,8 +99,8 @@ func availabilityMarks(h *history.History, calls []history.Call) []mark {
 	return marks
 }
 
-// faultMarks says from when to when a majority could talk. While something is being broken or mended
-// nobody knows, unless it says beforehand that a majority stays whole.
+// faultMarks says from when to when a majority could talk. While something is being broken or
+// mended nobody knows, unless it says beforehand that a majority stays whole.
 func faultMarks(h *history.History) (marks []mark) {
 	type end struct {
 		Step     int    `json:"step"`

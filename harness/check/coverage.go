@@ -68,8 +68,8 @@ func (c Coverage) Check(_ context.Context, in *Input) Result {
 	return res
 }
 
-// momentary is what a fault is that was over as soon as it had been seen, such as connections that were
-// broken: it was in force at some moment of its injection.
+// momentary is what a fault is that was over as soon as it had been seen, such as connections that
+// were broken: it was in force at some moment of its injection.
 const momentary = 10 * time.Millisecond
 
 type missFunc func(class, node, format string, args ...any)

@@ -35,7 +35,7 @@ func LoadNames() []string {
 
 // Set takes "name=value", or several of them with commas between.
 func (l *Load) Set(text string) error {
-	for _, part := range strings.Split(text, ",") {
+	for part := range strings.SplitSeq(text, ",") {
 		name, value, found := strings.Cut(strings.TrimSpace(part), "=")
 		if !found {
 			return fmt.Errorf("%q: want name=value, name being one of %s", part,

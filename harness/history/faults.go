@@ -14,8 +14,8 @@ type Fault struct {
 	Nodes []string
 	// Installed says that it was seen to be in effect. If it is false, it may have been.
 	Installed bool
-	// Asked is when its injection began. From is when it was seen to be in effect, To when it was seen to be gone; [Never] if it
-	// was not.
+	// Asked is when its injection began. From is when it was seen to be in effect, To when it was seen
+	// to be gone; [Never] if it was not.
 	Asked, From, To time.Duration
 	// Index is the index of the operation that ends the injection.
 	Index int64

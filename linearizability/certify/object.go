@@ -5,8 +5,8 @@ import (
 	"math/bits"
 )
 
-// Timed is when an operation took effect: at one moment from Call to Ret, both included. A Maybe may
-// never have.
+// Timed is when an operation took effect: at one moment from Call to Ret, both included. A Maybe
+// may never have.
 type Timed struct {
 	Call, Ret int64
 	Maybe     bool
@@ -47,9 +47,9 @@ func Replay(ops []Timed, order []int32, happen func(i int32) bool) error {
 const MaxIllegal = 64
 
 // Impossible tries every order of a few operations on an object that begins in state 0; step gives
-// the states in which an operation can leave it. It says whether none is a linearization; decided is
-// false if they are too many, or if it took more than maxSteps. It is the plainest judge that there
-// can be: what has been placed, and the state, is all that matters for what can come next.
+// the states in which an operation can leave it. It says whether none is a linearization; decided
+// is false if they are too many, or if it took more than maxSteps. It is the plainest judge that
+// there can be: what has been placed, and the state, is all that matters for what can come next.
 func Impossible(
 	ops []Timed, step func(state int32, i int) []int32, maxSteps int,
 ) (illegal, decided bool) {

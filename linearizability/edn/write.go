@@ -23,8 +23,8 @@ func Write(w io.Writer, h *history.History) error { return write(w, h, appendOp)
 // is said of [Write] holds here too; an error is in the place of the value.
 func WriteText(w io.Writer, h *history.History) error { return write(w, h, appendLine) }
 
-// write writes each operation as Jepsen has it, by means of line. Its arguments are where to append,
-// the number of the line, the operation, and whether its value is [key value].
+// write writes each operation as Jepsen has it, by means of line. Its arguments are where to
+// append, the number of the line, the operation, and whether its value is [key value].
 func write(
 	w io.Writer, h *history.History,
 	line func(b []byte, n int, op *history.Op, keyed bool) ([]byte, error),

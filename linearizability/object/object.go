@@ -4,8 +4,8 @@
 // with a memory of what has failed: an operation is placed only when one that returns needs it.
 // Three reductions keep it exact. An observer that fits is placed at once, since it changes
 // nothing. Of several operations with one effect the one that returns first is placed, since they
-// can be exchanged. And what has returned is forgotten, so that the memory of a failure is as wide as what
-// was under way, not as long as the history.
+// can be exchanged. And what has returned is forgotten, so that the memory of a failure is as wide
+// as what was under way, not as long as the history.
 package object
 
 import (

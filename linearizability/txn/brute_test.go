@@ -2,6 +2,7 @@ package txn
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -51,9 +52,7 @@ func mayBeNext(txns []Txn, placed []bool, i int) bool {
 
 func replay(t *Txn, before map[string][]string) (map[string][]string, bool) {
 	state := map[string][]string{}
-	for k, v := range before {
-		state[k] = v
-	}
+	maps.Copy(state, before)
 	for _, s := range t.Steps {
 		switch s.Kind {
 		case Append:

@@ -11,7 +11,7 @@ import (
 // the transaction, a "?" leaves it open.
 func parse(text string, from, to int64) Txn {
 	t := Txn{Fate: Committed, From: from, To: to}
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		switch {
 		case word == "!":
 			t.Fate = Aborted

@@ -1,11 +1,12 @@
-// Command bench measures raftnode beside etcd and hashicorp/raft: three nodes each on this machine, fsync on, the same
-// closed loop of clients with the same keys and values, in alternating rounds. It is a module of its
-// own, so that etcd and what it needs stay out of raftcheck's.
+// Command bench measures raftnode beside etcd and hashicorp/raft: three nodes each on this machine,
+// fsync on, the same closed loop of clients with the same keys and values, in alternating rounds.
+// It is a module of its own, so that etcd and what it needs stay out of raftcheck's.
 //
 //	go build -o /tmp/raftnode ../../cmd/raftnode
 //	go run . -raftnode /tmp/raftnode -rounds 5 -clients 1,8,64,256
 //
-// For each system, operation and number of clients it prints operations per second, the median and the
+// For each system, operation and number of clients it prints operations per second, the median and
+// the
 // 99th percentile of the time an operation takes, and processor time and syncs of the log per
 // operation, of all three nodes together.
 package main

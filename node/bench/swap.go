@@ -19,8 +19,8 @@ import (
 	"github.com/raftcheck/raftcheck/node/wire"
 )
 
-// swap measures puts while the whole membership is exchanged for three other nodes, once in a while,
-// beside puts in peace. Clients follow the leader; what they wait for it counts.
+// swap measures puts while the whole membership is exchanged for three other nodes, once in a
+// while, beside puts in peace. Clients follow the leader; what they wait for it counts.
 func swap(ctx context.Context, binary string, clients int, length, every time.Duration,
 	value string,
 ) error {

@@ -280,8 +280,8 @@ func (p *pod) mustRun(ctx context.Context) error {
 	if err == nil {
 		code = fmt.Sprintf("with code %d", info.State.ExitCode)
 	}
-	return &Error{Problem: beside.WithLastWords(fmt.Errorf("its process ended %s as soon as it was started",
-		code), p.lastWords(ctx)).Error(),
+	ended := fmt.Errorf("its process ended %s as soon as it was started", code)
+	return &Error{Problem: beside.WithLastWords(ended, p.lastWords(ctx)).Error(),
 		Advice: "see why the image " + p.c.spec.Image + " does not stay up; its last words are above"}
 }
 

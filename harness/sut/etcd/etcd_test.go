@@ -82,7 +82,8 @@ func TestWhichErrorsOfEtcdAreDefinite(t *testing.T) {
 			message(14, "etcdserver: request timed out"), false},
 		{"so may what timed out when the leader was lost", 503,
 			message(14, "etcdserver: request timed out, possibly due to previous leader failure"), false},
-		{"a leader that changes may have committed", 503, message(14, "etcdserver: leader changed"), false},
+		{"a leader that changes may have committed", 503, message(14, "etcdserver: leader changed"),
+			false},
 		{"nobody says what a node without leader did", 503, message(14, "etcdserver: no leader"), false},
 		{"a server that stops may have proposed", 503, message(14, "etcdserver: server stopped"), false},
 		{"the gateway lost its server", 503, message(14, "error reading from server: EOF"), false},
@@ -179,7 +180,9 @@ func TestOptionsChangeWhatIsAsked(t *testing.T) {
 	} else if _, ok := s.(sut.Membership); !ok {
 		t.Error("the members of one that is to change can not be changed")
 	}
-	for _, wrong := range []map[string]string{{"reads": "quick"}, {"read": "x"}, {"retries": "0"}, {"members": "x"}} {
+	for _, wrong := range []map[string]string{
+		{"reads": "quick"}, {"read": "x"}, {"retries": "0"}, {"members": "x"},
+	} {
 		if _, err := New(wrong); err == nil {
 			t.Errorf("%v is taken", wrong)
 		}
@@ -213,7 +216,9 @@ func TestALeaderThatIsNotSureOfItsTermIsACandidate(t *testing.T) {
 	}
 	for name, change := range map[string]func(map[string]string){
 		"it can not read":                      func(m map[string]string) { delete(m, "kv/range") },
-		"its first entry was applied just now": func(m map[string]string) { m["maintenance/status"] = status("5") },
+		"its first entry was applied just now": func(m map[string]string) {
+			m["maintenance/status"] = status("5")
+		},
 	} {
 		s := &System{}
 		answers := map[string]string{
@@ -267,7 +272,8 @@ func TestATransactionIsAskedForAsEtcdWantsIt(t *testing.T) {
 		"kv/txn": `{"succeeded":true,"header":{"revision":"9"},"responses":[{"response_put":{}}]}`})
 	one, four, no := "1", uint64(4), false
 	res, err := conn.Txn(t.Context(), sut.Txn{
-		If:   []sut.Condition{{Key: "a", Value: &one}, {Key: "b", Version: &four}, {Key: "c", Exists: &no}},
+		If:   []sut.Condition{{Key: "a", Value: &one}, {Key: "b", Version: &four},
+			{Key: "c", Exists: &no}},
 		Then: []sut.Step{{Do: sut.StepPut, Key: "a", Value: "2"}},
 	})
 	want := sut.TxnResult{Succeeded: true, Version: 9, Values: []sut.Value{{}}}

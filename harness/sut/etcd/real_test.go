@@ -212,7 +212,7 @@ func (r *real) digests(t *testing.T) {
 		for _, n := range r.nodes[:3] {
 			st, err := r.system.Status(t.Context(), n)
 			if err != nil || st.Digest == "" {
-				return fmt.Errorf("%s has %+v, %v", n.ID, st, err)
+				return fmt.Errorf("%s has %+v, %w", n.ID, st, err)
 			}
 			digests = append(digests, st.Digest)
 		}
@@ -240,7 +240,7 @@ func (r *real) transfer(t *testing.T) {
 	}
 	r.eventually("the new leader", func() error {
 		if n, err := r.leader(); err != nil || n.ID != to.ID {
-			return fmt.Errorf("%s leads, %v", n.ID, err)
+			return fmt.Errorf("%s leads, %w", n.ID, err)
 		}
 		return nil
 	})
