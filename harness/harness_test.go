@@ -98,7 +98,7 @@ func newTest(
 		Spec: cluster.Spec{
 			Run: "test", System: store, Nodes: 5, Spares: plan.Spares(5),
 			LogDir: filepath.Join(dir, "nodes"),
-			Lines: events.Feed,
+			Lines:  events.Feed,
 		},
 		Clients: func(
 			_ context.Context, c cluster.Cluster, now func() time.Duration,

@@ -66,7 +66,7 @@ func TestChangesOfTheMembersGoThroughTheStreamWithWhatTheirErrorsMean(t *testing
 	if err := r.Transfer(t.Context(), "n1", "n2"); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("transfer: got %v", err)
 	}
-	_, err := NewLocal(echo{}, nodes(), do, time.Second, nil).Members(t.Context(), "n1")
+	_, err = NewLocal(echo{}, nodes(), do, time.Second, nil).Members(t.Context(), "n1")
 	if !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("a system without changes: got %v", err)
 	}

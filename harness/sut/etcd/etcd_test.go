@@ -215,7 +215,7 @@ func TestALeaderThatIsNotSureOfItsTermIsACandidate(t *testing.T) {
 		return `{"header":{"member_id":"11"},"leader":"11","raftTerm":"` + term + `"}`
 	}
 	for name, change := range map[string]func(map[string]string){
-		"it can not read":                      func(m map[string]string) { delete(m, "kv/range") },
+		"it can not read": func(m map[string]string) { delete(m, "kv/range") },
 		"its first entry was applied just now": func(m map[string]string) {
 			m["maintenance/status"] = status("5")
 		},
@@ -272,7 +272,7 @@ func TestATransactionIsAskedForAsEtcdWantsIt(t *testing.T) {
 		"kv/txn": `{"succeeded":true,"header":{"revision":"9"},"responses":[{"response_put":{}}]}`})
 	one, four, no := "1", uint64(4), false
 	res, err := conn.Txn(t.Context(), sut.Txn{
-		If:   []sut.Condition{{Key: "a", Value: &one}, {Key: "b", Version: &four},
+		If: []sut.Condition{{Key: "a", Value: &one}, {Key: "b", Version: &four},
 			{Key: "c", Exists: &no}},
 		Then: []sut.Step{{Do: sut.StepPut, Key: "a", Value: "2"}},
 	})
