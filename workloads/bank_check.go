@@ -172,7 +172,7 @@ func supply(txns []txn.Txn, byID map[string]int) {
 				continue
 			}
 			at, known := writer[[2]string{s.Key, s.Values[0]}]
-			_, id, _ := strings.Cut(strings.Trim(s.Values[0], `"`), ":")
+			id := strings.Split(strings.Trim(s.Values[0], `"`)+":", ":")[1]
 			if blind, open := byID[id]; !known && open {
 				write := txn.Step{Kind: txn.Write, Key: s.Key, Value: s.Values[0]}
 				txns[blind].Steps = append(txns[blind].Steps, write)

@@ -10,8 +10,8 @@ import (
 	"github.com/raftcheck/raftcheck/harness/history"
 )
 
-// change adds a change of the membership, in milliseconds, to a history.
-func change(h *history.History, name string, from, to int) {
+// changeMembers adds a change of the membership, in milliseconds, to a history.
+func changeMembers(h *history.History, name string, from, to int) {
 	for _, typ := range []history.Type{history.Invoke, history.Info} {
 		op := history.Op{Process: history.Nemesis, Type: typ, F: name,
 			Time:  time.Duration(from) * time.Millisecond,
@@ -38,8 +38,8 @@ func TestWhatAChangeOfTheMembersCostsIsMeasured(t *testing.T) {
 		all = append(all, d)
 	}
 	h := historyOf(all...)
-	change(h, "membership-add", 3000, 3200)
-	change(h, "membership-replace", 5000, 5300)
+	changeMembers(h, "membership-add", 3000, 3200)
+	changeMembers(h, "membership-replace", 5000, 5300)
 	res := rotation{}.Check(t.Context(), &check.Input{History: h})
 	if res.Validity != check.Valid {
 		t.Fatalf("got %v: %s", res.Validity, res.Reason)

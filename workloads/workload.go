@@ -49,7 +49,7 @@ type Operations interface {
 
 // All lists the workloads in order of their names.
 func All() []Workload {
-	return []Workload{Append{}, Bank{}, Counter{}, Retry{}, Membership{}, Queue{}, Register{},
+	return []Workload{Append{}, Bank{}, Counter{}, Retry{}, Lock{}, Membership{}, Queue{}, Register{},
 		Stale{}, Set{}, Watch{}}
 }
 

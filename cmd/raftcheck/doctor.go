@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,6 +56,10 @@ func measureAll(
 	log *slog.Logger,
 ) error {
 	var all []measurement
+	load := "unknown"
+	if text, err := os.ReadFile("/proc/loadavg"); err == nil && len(strings.Fields(string(text))) > 0 {
+		load = strings.Fields(string(text))[0]
+	}
 	for _, name := range runtimes {
 		m := &measurer{runtime: name, times: times, budget: budget, cmd: cmd, log: log}
 		res, err := m.run(cmd.Context())
@@ -68,7 +73,7 @@ func measureAll(
 		if err != nil {
 			return err
 		}
-		writeTables(cmd.OutOrStdout(), all, times, budget, oneLine(string(kernel)))
+		writeTables(cmd.OutOrStdout(), all, times, budget, oneLine(string(kernel)), load)
 		return nil
 	}
 	writeSteps(cmd.OutOrStdout(), all)

@@ -85,14 +85,22 @@ func (t *tested) localNode(ctx context.Context, live *live) (err error) {
 			"nothing says what a node of the system %s is", t.system.Name())
 	}
 	live.say("building the node from the checkout")
-	build := docker.GoBuild{Package: builder.MainPackage()}
+	t.image, err = buildLocalNode(ctx, builder.MainPackage(), "")
+	return err
+}
+
+// buildLocalNode compiles a node's main package from the checkout for this machine, and names the
+// program. overlay is as for [ensureNodeImage].
+func buildLocalNode(ctx context.Context, mainPackage, overlay string) (kept string, err error) {
+	build := docker.GoBuild{Package: mainPackage, Overlay: overlay}
 	if build.Checkout, err = findCheckout(); err != nil {
-		return err
+		return "", err
 	}
-	return build.Run(ctx, runtime.GOARCH, func(binary string) (err error) {
-		t.image, err = local.KeepProgram(binary)
+	err = build.Run(ctx, runtime.GOARCH, func(binary string) (err error) {
+		kept, err = local.KeepProgram(binary)
 		return err
 	})
+	return kept, err
 }
 
 // fabricCmd is process 1 of a run without Docker.

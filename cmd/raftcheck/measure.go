@@ -92,7 +92,7 @@ func (m *measurer) run(ctx context.Context) (res measurement, err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(logs)) }()
 	events := &nemesis.Events{}
 	spec := cluster.Spec{System: p.system, Image: t.image, Nodes: cfg.Nodes, LogDir: logs,
-		Spares: cfg.Nodes, Lines: events.Feed}
+		Spares: 2 * cfg.Nodes, Lines: events.Feed}
 	if res.boot, err = m.boots(ctx, t.runtime, spec); err != nil {
 		return res, err
 	}

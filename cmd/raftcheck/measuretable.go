@@ -15,13 +15,14 @@ var faultsIntro string
 
 // writeTables writes what was measured as a page in Markdown.
 func writeTables(
-	w io.Writer, all []measurement, times int, budget time.Duration, kernel string,
+	w io.Writer, all []measurement, times int, budget time.Duration, kernel, load string,
 ) {
 	fmt.Fprintf(w, "<!-- Made by `raftcheck doctor --measure %d --markdown`. Do not edit; the text "+
 		"is in cmd/raftcheck/faults.md. -->\n\n%s\n", times, faultsIntro)
 	fmt.Fprintf(w, "## Measured\n\nOn %d processors, kernel %s, %s/%s, on %s. Median of %d; of fewer "+
-		"where that would\nhave taken more than %v, see *tries*.\n\n", runtime.NumCPU(), kernel,
-		runtime.GOOS, runtime.GOARCH, time.Now().UTC().Format(time.DateOnly), times, budget)
+		"where that would\nhave taken more than %v, see *tries*. The load average of the machine "+
+		"was %s: other work took its\nshare of the processors.\n\n", runtime.NumCPU(), kernel,
+		runtime.GOOS, runtime.GOARCH, time.Now().UTC().Format(time.DateOnly), times, budget, load)
 	writeSteps(w, all)
 	writeFaults(w, all)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -157,8 +158,11 @@ func mutantsList() *cobra.Command {
 }
 
 func mutantsBuild() *cobra.Command {
-	return &cobra.Command{
-		Use: "build NAME", Short: "Build a node image with a bug planted, and print its name",
+	var where string
+	cmd := &cobra.Command{
+		Use: "build NAME", Short: "Build a node with a bug planted, and print its image's name",
+		Long: "Build a node with a bug planted, and print the name of its image; without Docker, the " +
+			"path of\nits program. Both are what --image takes.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usage("raftcheck mutants list", "build wants one mutant")
@@ -166,7 +170,7 @@ func mutantsBuild() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			image, err := buildMutant(cmd, args[0])
+			image, err := buildMutant(cmd, args[0], where)
 			if err != nil {
 				if _, ok := errors.AsType[exit](err); ok {
 					return err
@@ -177,9 +181,15 @@ func mutantsBuild() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&where, "runtime", "",
+		"docker or local (default: docker, or local where no engine answers)")
+	return cmd
 }
 
-func buildMutant(cmd *cobra.Command, name string) (string, error) {
+func buildMutant(cmd *cobra.Command, name, where string) (string, error) {
+	if where != "" && where != "docker" && where != "local" {
+		return "", usage("--runtime docker, or local", "a node can not be built for runtime %q", where)
+	}
 	checkout, err := findCheckout()
 	if err != nil {
 		return "", err
@@ -197,10 +207,17 @@ func buildMutant(cmd *cobra.Command, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	node := raftkv.System{}.MainPackage()
+	if where == "local" {
+		return buildLocalNode(cmd.Context(), node, overlay)
+	}
 	engine, err := docker.Connect(cmd.Context(), nil)
+	if err != nil && where == "" && runtime.GOOS == "linux" {
+		return buildLocalNode(cmd.Context(), node, overlay)
+	}
 	if err != nil {
 		return "", err
 	}
 	defer engine.Close()
-	return ensureNodeImage(cmd.Context(), engine, raftkv.System{}.MainPackage(), overlay)
+	return ensureNodeImage(cmd.Context(), engine, node, overlay)
 }

@@ -255,7 +255,7 @@ func (c *localCluster) Driver(ctx context.Context) (io.ReadWriteCloser, error) {
 	}
 	defer closeAll(theirs)
 	err = c.fabric.ask(ctx, request{Op: opDriver, Name: fmt.Sprintf("driver%d", i+1),
-		Addr: hostOf(firstDriver + i), Argv: c.cfg.Driver,
+		Addr: hostOf(firstDriver + i), Argv: c.cfg.Driver, Nodes: len(c.pods),
 		Program: c.cfg.DriverProgram, Env: environment(c.spec.Run),
 	}, func(event) {}, theirs...)
 	if err != nil {

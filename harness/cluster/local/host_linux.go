@@ -70,7 +70,8 @@ func (p *pod) up(ctx context.Context) error {
 	p.stream = s
 	p.Agent, p.LastWords = wire.NewClient(s, s), s.errs.String
 	err = p.c.fabric.ask(ctx, request{Op: opPod, Name: string(p.node.ID), Addr: p.node.Addr,
-		Argv: p.c.cfg.Pod, Env: environment(p.c.spec.Run),
+		Nodes: len(p.c.pods),
+		Argv:  p.c.cfg.Pod, Env: environment(p.c.spec.Run),
 		Pod: &podSpec{Name: string(p.node.ID), Root: filepath.Join(p.dir, "root"),
 			Disk: filepath.Join(p.dir, "disk"), Program: p.program, Hosts: p.c.hosts()},
 	}, func(event) {}, theirs...)

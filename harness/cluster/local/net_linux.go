@@ -38,7 +38,7 @@ func makeBridge() error {
 }
 
 // connect gives a process's network namespace a device eth0 on the bridge.
-func connect(pid int, name string, at netip.Addr) error {
+func connect(pid int, req request) error {
 	ns, err := netns.GetFromPid(pid)
 	if err != nil {
 		return fmt.Errorf("open its network namespace: %w", err)
@@ -49,8 +49,8 @@ func connect(pid int, name string, at netip.Addr) error {
 		return err
 	}
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MasterIndex = "rc-"+name, bridge.Attrs().Index
-	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerHardwareAddr: hardware(at),
+	attrs.Name, attrs.MasterIndex = "rc-"+req.Name, bridge.Attrs().Index
+	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerHardwareAddr: hardware(req.Addr),
 		PeerNamespace: netlink.NsFd(ns)}
 	if err := netlink.LinkAdd(veth); err != nil {
 		return fmt.Errorf("make a pair of devices: %w", err)
@@ -63,13 +63,13 @@ func connect(pid int, name string, at netip.Addr) error {
 		return err
 	}
 	defer inside.Close()
-	return setUp(inside, at)
+	return setUp(inside, req.Addr, req.Nodes)
 }
 
 // setUp gives the devices of a network namespace their addresses. Everyone's hardware address
 // follows from its other one and is told here: the first question for it, asked while devices come
 // up, may be lost, and is repeated only a second later.
-func setUp(h *netlink.Handle, at netip.Addr) error {
+func setUp(h *netlink.Handle, at netip.Addr, nodes int) error {
 	lo, err := h.LinkByName("lo")
 	if err != nil {
 		return err
@@ -83,7 +83,7 @@ func setUp(h *netlink.Handle, at netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	for n := 1; n < firstNode+maxNodes; n++ {
+	for n := 1; n < firstNode+nodes; n++ {
 		if n == firstDriver+maxDrivers {
 			n = firstNode
 		}

@@ -22,6 +22,8 @@ type request struct {
 	// Name is that of the node or the driver, Addr its address.
 	Name string     `json:"name"`
 	Addr netip.Addr `json:"addr,omitzero"`
+	// Nodes is how many addresses of nodes there are.
+	Nodes int `json:"nodes,omitempty"`
 	// Argv is what is executed, Env its whole environment.
 	Argv []string `json:"argv"`
 	Env  []string `json:"env"`

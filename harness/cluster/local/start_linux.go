@@ -36,7 +36,7 @@ func (f *fabric) startPod(req request, files []*os.File) (*exec.Cmd, error) {
 	f.mu.Lock()
 	f.pods[req.Name] = cmd.Process.Pid
 	f.mu.Unlock()
-	if err := connect(cmd.Process.Pid, req.Name, req.Addr); err != nil {
+	if err := connect(cmd.Process.Pid, req); err != nil {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		return nil, fmt.Errorf("connect %s to the bridge: %w", req.Name, err)
@@ -64,7 +64,7 @@ func (f *fabric) startDriver(req request, files []*os.File) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the client driver: %w", err)
 	}
-	if err := connect(cmd.Process.Pid, req.Name, req.Addr); err != nil {
+	if err := connect(cmd.Process.Pid, req); err != nil {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		return nil, fmt.Errorf("connect %s to the bridge: %w", req.Name, err)
