@@ -116,16 +116,15 @@ type holding struct {
 	Lapsed bool `json:"lapsed,omitempty"`
 }
 
-// token, holder and end of "token:holder:end"; zero where there is nothing.
-func lockParts(text *string) (token, holder int, end int64) {
+// token and end of "token:holder:end"; zero where there is nothing.
+func lockParts(text *string) (token int, end int64) {
 	if text == nil {
-		return 0, 0, 0
+		return 0, 0
 	}
 	parts := strings.Split(*text+"::", ":")
 	token, _ = strconv.Atoi(parts[0]) // what is no number is for the checker to see
-	holder, _ = strconv.Atoi(parts[1])
 	end, _ = strconv.ParseInt(parts[2], 10, 64)
-	return token, holder, end
+	return token, end
 }
 
 // Do implements [Workload].
@@ -161,7 +160,7 @@ func hold(ctx context.Context, conn sut.Conn, op history.Op) history.Op {
 	if err != nil {
 		return complete(op, false, nil, sut.Failed(err))
 	}
-	token, _, end := lockParts(textOf(v))
+	token, end := lockParts(textOf(v))
 	if time.Now().UnixNano() < end {
 		return complete(op, false, nil, sut.Failed(errors.New("the lock is held")))
 	}
@@ -197,7 +196,7 @@ func (h *holding) work(ctx context.Context, conn sut.Conn, key string, id int) {
 	text := fmt.Sprintf("%d:%d", h.Token, id)
 	if v, err := conn.(sut.KV).Get(ctx, lockKeys[1]+key); err == nil {
 		c := change{Found: textOf(v), Outcome: "refused"}
-		if token, _, _ := lockParts(c.Found); token < h.Token {
+		if token, _ := lockParts(c.Found); token < h.Token {
 			c = over(ctx, conn, lockKeys[1]+key, v, text)
 		}
 		h.Fenced = &c

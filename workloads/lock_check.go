@@ -145,7 +145,7 @@ func (j *lockJudge) hold(op *history.Op, c history.Call, a *holding) {
 	}
 	j.tokens[token] = struct{}{}
 	if a.Fenced != nil {
-		found, _, _ := lockParts(a.Fenced.Found)
+		found, _ := lockParts(a.Fenced.Found)
 		switch {
 		case a.Fenced.Outcome == "written" && found > a.Token:
 			j.found("old token accepted", op, c, "Process %v on %s wrote with token %d over %d (%s).",
@@ -155,13 +155,15 @@ func (j *lockJudge) hold(op *history.Op, c history.Call, a *holding) {
 		}
 	}
 	if a.Open != nil && a.Open.Outcome == "written" {
-		if found, _, _ := lockParts(a.Open.Found); found > a.Token {
+		if found, _ := lockParts(a.Open.Found); found > a.Token {
 			j.unprotected++
 		}
 	}
 }
 
-func (j *lockJudge) found(class string, op *history.Op, c history.Call, format string, args ...any) {
+func (j *lockJudge) found(
+	class string, op *history.Op, c history.Call, format string, args ...any,
+) {
 	j.res.Findings = append(j.res.Findings, check.Finding{Class: class, Key: op.Key, Node: op.Node,
 		Time: c.From, Ops: []int64{op.Index}, Text: fmt.Sprintf(format, args...)})
 }

@@ -91,11 +91,9 @@ func listCmd() *cobra.Command {
 				}
 				fmt.Fprintf(w, "  %s\t%s%s%s\n", it.Name, it.Doc, needing(it.Needs), it.settable())
 			}
-			fmt.Fprint(w, "\n--faults also takes a family (partition), standard, all or none, and behind any of "+
-				"these\n"+
-				"what is set of it, name:key=value:key=value (target, for, and what stands in [ ]);\n"+
-				"or external: lines "+
-				"on stdin drive them. See docs/PLANS.md.\n")
+			fmt.Fprint(w, "\n--faults also takes a family (partition), standard, all or none, and behind "+
+				"any of these\nwhat is set of it, name:key=value:key=value (target, for, and what stands in "+
+				"[ ]);\nor external: lines on stdin drive them. See docs/PLANS.md.\n")
 			return w.Flush()
 		},
 	}
