@@ -161,7 +161,9 @@ func (j *lockJudge) hold(op *history.Op, c history.Call, a *holding) {
 	}
 }
 
-func (j *lockJudge) found(class string, op *history.Op, c history.Call, format string, args ...any) {
+func (j *lockJudge) found(
+	class string, op *history.Op, c history.Call, format string, args ...any,
+) {
 	j.res.Findings = append(j.res.Findings, check.Finding{Class: class, Key: op.Key, Node: op.Node,
 		Time: c.From, Ops: []int64{op.Index}, Text: fmt.Sprintf(format, args...)})
 }
