@@ -46,7 +46,9 @@ func (Watch) Model() string { return "watch" }
 func (Watch) Functions() []string { return []string{"write", "watch"} }
 
 // Needs implements [Workload].
-func (Watch) Needs() []sut.Ability { return []sut.Ability{sut.AbleVersions, sut.AbleWatch} }
+func (Watch) Needs() []sut.Ability {
+	return []sut.Ability{sut.AbleKV, sut.AbleVersions, sut.AbleWatch}
+}
 
 // Checkers implements [Workload].
 func (Watch) Checkers() []check.Checker { return []check.Checker{watchChecker{}} }
@@ -54,11 +56,12 @@ func (Watch) Checkers() []check.Checker { return []check.Checker{watchChecker{}}
 // Operations implements [Workload].
 func (Watch) Operations(rng *rand.Rand, load Load) Operations {
 	n := load.keys(watchedKeys)
-	return &watchOps{rng: rng, pick: load.picker(rng, n)}
+	return &watchOps{rng: rng, n: n, pick: load.picker(rng, n)}
 }
 
 type watchOps struct {
 	rng     *rand.Rand
+	n       int
 	pick    func() int
 	value   int64
 	version uint64 // the newest that a write answered
@@ -126,14 +129,26 @@ func (g *watchOps) Update(done history.Op) {
 	}
 }
 
-// Final implements [Operations]: all that ever happened is watched once more on every node.
+// Final implements [Operations]: all that ever happened is watched once more on every node, and
+// each key is read.
 func (g *watchOps) Final() []history.Op {
-	return []history.Op{{F: "watch", Value: figures(watching{})}}
+	ops := []history.Op{{F: "watch", Value: figures(watching{})}}
+	for i := range g.n {
+		ops = append(ops, history.Op{F: "read", Key: watchPrefix + strconv.Itoa(i)})
+	}
+	return ops
 }
 
 // Do implements [Workload].
 func (Watch) Do(ctx context.Context, conn sut.Conn, op history.Op) history.Op {
 	switch op.F {
+	case "read":
+		v, err := conn.(sut.KV).Get(ctx, op.Key)
+		if err != nil {
+			return complete(op, true, nil, err)
+		}
+		raw, err := registerValue(v)
+		return complete(op, true, event{op.Key, raw, v.Version}, err)
 	case "write":
 		v, err := conn.(sut.VersionedWriter).PutVersioned(ctx, op.Key, string(op.Value))
 		return complete(op, false, map[string]uint64{"version": v}, err)

@@ -38,6 +38,7 @@ type written struct {
 // watchJudge collects what is wrong.
 type watchJudge struct {
 	streams  []*stream
+	reads    []*stream           // of one event each
 	byValue  map[string]*written // by key, a line feed and value
 	writes   []*written
 	at       map[uint64]event // by version, what is known of it
@@ -68,6 +69,9 @@ func (watchChecker) Check(_ context.Context, in *check.Input) check.Result {
 	}
 	for _, s := range j.streams {
 		j.told(s)
+	}
+	for _, s := range j.reads {
+		j.read(s)
 	}
 	versions := make([]uint64, 0, len(j.at))
 	for v := range j.at {
@@ -126,6 +130,15 @@ func (j *watchJudge) decode(h *history.History, calls []history.Call) error {
 			}
 			w.version = answer.Version
 			j.at[w.version] = event{op.Key, op.Value, w.version}
+		case "read":
+			var e event
+			if c.Outcome != history.Ok {
+				continue
+			}
+			if err := json.Unmarshal(h.Ops[c.Done].Value, &e); err != nil {
+				return fmt.Errorf("operation %d: %w", op.Index, err)
+			}
+			j.reads = append(j.reads, &stream{watching: watching{Events: []event{e}}, call: c, op: op})
 		case "watch":
 			if c.Outcome != history.Ok {
 				continue
@@ -160,6 +173,23 @@ func (j *watchJudge) told(s *stream) {
 		}
 		last = max(last, e.version)
 		j.believe(s, e)
+	}
+}
+
+// read judges what was found under a key: a change like any other, and not older than a write that
+// had ended before.
+func (j *watchJudge) read(s *stream) {
+	e := s.Events[0]
+	if string(e.value) != "null" {
+		j.believe(s, e)
+	}
+	for _, w := range j.writes {
+		if w.op.Key == e.key && w.version > e.version && w.call.To < s.call.From {
+			j.found("stale read", s, e.key, "Process %v on %s read version %d (%s), and version %d had "+
+				"been acknowledged (%s).", s.op.Process, s.op.Node, e.version, span(s.call), w.version,
+				span(w.call))
+			return
+		}
 	}
 }
 
