@@ -122,8 +122,9 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SuggestionsMinimumDistance = 2
-	root.AddCommand(testCmd(), checkCmd(), convertCmd(), showCmd(), replayCmd(), serveCmd(), mutantsCmd(),
-		listCmd(), doctorCmd(), cleanupCmd(), driverCmd(), agentCmd(), guardianCmd())
+	root.AddCommand(testCmd(), checkCmd(), convertCmd(), showCmd(), replayCmd(), serveCmd(),
+		mutantsCmd(), listCmd(), doctorCmd(), cleanupCmd(), driverCmd(), agentCmd(), gateCmd(),
+		guardianCmd())
 	for _, c := range root.Commands() {
 		if c.Args == nil {
 			c.Args = noArgs

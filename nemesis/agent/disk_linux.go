@@ -26,8 +26,9 @@ type disks struct {
 
 	mounting sync.Mutex // one mount at a time
 
-	mu   sync.Mutex // guards disk
+	mu   sync.Mutex // guards disk and gate
 	disk *crashfs.Disk
+	gate *net.UnixListener
 }
 
 func (d *disks) handlers() map[string]handler {
@@ -53,10 +54,13 @@ func (d *disks) probe() wire.Ability {
 
 // close heals: mounts go with the node's mount namespace.
 func (d *disks) close() error {
-	if disk, err := d.opened(); err == nil {
-		disk.Set(crashfs.Ills{})
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.disk == nil {
+		return nil
 	}
-	return nil
+	d.disk.Set(crashfs.Ills{})
+	return d.gate.Close()
 }
 
 func (d *disks) opened() (*crashfs.Disk, error) {
@@ -76,6 +80,14 @@ func (d *disks) open(_ context.Context, raw json.RawMessage) (any, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if args.Wipe {
+		if err := wipe(args.Backing); err != nil {
+			return nil, fmt.Errorf("empty %s: %w", args.Backing, err)
+		}
+	}
+	if err := d.listen(); err != nil {
+		return nil, fmt.Errorf("open the gate: %w", err)
+	}
 	disk, err := crashfs.Open(args.Backing)
 	if err != nil {
 		return nil, fmt.Errorf("make a disk of %s: %w", args.Backing, err)
@@ -85,6 +97,22 @@ func (d *disks) open(_ context.Context, raw json.RawMessage) (any, error) {
 	}
 	d.disk = disk
 	return struct{}{}, nil
+}
+
+// listen opens the gate, for good: a node that comes early waits. The caller has mu.
+func (d *disks) listen() (err error) {
+	if d.gate == nil {
+		d.gate, err = net.ListenUnix("unix", &net.UnixAddr{Name: wire.GateSocket, Net: "unix"})
+	}
+	return err
+}
+
+func wipe(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return err
 }
 
 func copySelf(path string) (err error) {
@@ -117,31 +145,39 @@ func (d *disks) mount(ctx context.Context, raw json.RawMessage) (any, error) {
 		return nil, wire.Errorf(wire.Unable, "mount the disk: %v", err)
 	}
 	defer m.Close()
-	return struct{}{}, atGate(ctx, func(pid int) error { return m.Attach(pid, args.Target) })
+	return struct{}{}, d.atGate(ctx, func(pid int) error { return m.Attach(pid, args.Target) })
 }
 
 // gateLimit bounds the wait for a node that starts.
 const gateLimit = 20 * time.Second
 
 // atGate waits for the node at the gate, and lets it go on after do.
-func atGate(ctx context.Context, do func(pid int) error) error {
+func (d *disks) atGate(ctx context.Context, do func(pid int) error) error {
 	ctx, cancel := context.WithTimeout(ctx, gateLimit)
 	defer cancel()
-	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", wire.GateSocket)
-	if err != nil {
-		return fmt.Errorf("open the gate: %w", err)
-	}
-	defer l.Close()
-	stop := context.AfterFunc(ctx, func() { l.Close() })
-	defer stop()
-	conn, err := l.Accept()
-	if err != nil {
-		return fmt.Errorf("wait for the node at the gate: %w", err)
-	}
-	defer conn.Close()
-	sys, err := conn.(*net.UnixConn).SyscallConn()
-	if err != nil {
+	if err := d.gate.SetDeadline(time.Time{}); err != nil {
 		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = d.gate.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	for {
+		conn, err := d.gate.AcceptUnix()
+		if err != nil {
+			return fmt.Errorf("wait for the node at the gate: %w", err)
+		}
+		pid, err := letIn(conn, do)
+		if err == nil || unix.Kill(pid, 0) == nil {
+			return err
+		} // it is gone: somebody killed it while it waited
+	}
+}
+
+// letIn lets the process at the other end go on after do.
+func letIn(conn *net.UnixConn, do func(pid int) error) (pid int, err error) {
+	defer conn.Close()
+	sys, err := conn.SyscallConn()
+	if err != nil {
+		return 0, err
 	}
 	var peer *unix.Ucred
 	var asked error
@@ -149,13 +185,14 @@ func atGate(ctx context.Context, do func(pid int) error) error {
 		peer, asked = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	})
 	if err := errors.Join(err, asked); err != nil {
-		return fmt.Errorf("ask who is at the gate: %w", err)
+		return 0, fmt.Errorf("ask who is at the gate: %w", err)
 	}
-	if err := do(int(peer.Pid)); err != nil {
-		return err
+	pid = int(peer.Pid)
+	if err := do(pid); err != nil {
+		return pid, err
 	}
 	_, err = conn.Write([]byte("go\n"))
-	return err
+	return pid, err
 }
 
 func result(disk *crashfs.Disk) wire.DiskResult {

@@ -16,6 +16,8 @@ const GateFile = ".raftcheck/gate"
 type DiskArgs struct {
 	// Backing holds the node's files, as the agent sees it.
 	Backing string `json:"backing,omitempty"`
+	// Wipe empties it first.
+	Wipe bool `json:"wipe,omitempty"`
 	// Target is the data directory, as the node sees it.
 	Target string `json:"target,omitempty"`
 }
