@@ -4,7 +4,7 @@ import "slices"
 
 // Faults lists all faults, those of a family together.
 func Faults() []Fault {
-	return slices.Concat(partitions(), processes(), networks(), clockFaults(), resources(),
+	return slices.Concat(partitions(), processes(), networks(), clockFaults(), disks(), resources(),
 		memberships(), reactions())
 }
 
@@ -78,6 +78,22 @@ func clockFaults() []Fault {
 		clock{name: "clock-leap", doc: "the monotonic clock leaps ahead by 0.1 to 10 s, for good",
 			skew: leap, keys: []string{"offset"}},
 		strobe(),
+	}
+}
+
+func disks() []Fault {
+	return []Fault{
+		power{name: "disk-power", doc: "the power fails: what was not synced is lost"},
+		power{name: "disk-torn", doc: "the power fails in the middle of a write, and tears it",
+			torn: true},
+		sickDisk{name: "disk-eio", doc: "writes, or fsync, answer EIO; then the node is restarted",
+			draw: failing, restart: true},
+		sickDisk{name: "disk-full", doc: "writes answer ENOSPC", draw: full},
+		sickDisk{name: "disk-slow", doc: "each fsync takes 20 to 300 ms longer", draw: slowSync},
+		damage{name: "disk-flip", kind: "flip",
+			doc: "a bit of a stopped node's files flips; it is started alone, and mended"},
+		damage{name: "disk-truncate", kind: "truncate",
+			doc: "a file of a stopped node loses its end; it is started alone, and mended"},
 	}
 }
 

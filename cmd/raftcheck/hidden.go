@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/raftcheck/raftcheck/harness/cluster/local"
+	"github.com/raftcheck/raftcheck/nemesis/agent"
 )
 
 // agentCmd is the agent that stands beside a node. The runtime starts it in the node's pod.
@@ -14,6 +15,16 @@ func agentCmd() *cobra.Command {
 			err := runAgent(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 			return failure(err)
 		},
+	}
+}
+
+// gateCmd is what a node's container starts first if its disk can be broken.
+func gateCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "gate PROGRAM ARG...", Short: "start a node once its disk is mounted", Hidden: true,
+		DisableFlagParsing: true, // they are the program's
+		Args:               cobra.MinimumNArgs(1),
+		RunE:               func(_ *cobra.Command, args []string) error { return failure(agent.Gate(args)) },
 	}
 }
 

@@ -124,7 +124,7 @@ func newRoot() *cobra.Command {
 	root.SuggestionsMinimumDistance = 2
 	root.AddCommand(testCmd(), suiteCmd(), checkCmd(), convertCmd(), showCmd(), replayCmd(),
 		serveCmd(), mutantsCmd(), listCmd(), doctorCmd(), cleanupCmd(), driverCmd(), agentCmd(),
-		guardianCmd(), fabricCmd(), podCmd())
+		gateCmd(), guardianCmd(), fabricCmd(), podCmd())
 	for _, c := range root.Commands() {
 		if c.Args == nil {
 			c.Args = noArgs

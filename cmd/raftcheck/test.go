@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -260,6 +261,11 @@ func (t *tested) carryOut(ctx context.Context) (err error) {
 	return err
 }
 
+// breaksDisks says whether a fault needs disks that can be broken.
+func breaksDisks(faults []nemesis.Fault) bool {
+	return slices.ContainsFunc(faults, func(f nemesis.Fault) bool { return f.Family() == "disk" })
+}
+
 func (t *tested) test(logs string, live *live) *harness.Test {
 	cfg := t.cfg
 	events := &nemesis.Events{}
@@ -269,7 +275,7 @@ func (t *tested) test(logs string, live *live) *harness.Test {
 		Spec: cluster.Spec{
 			Run: t.clusterID(), System: t.system, Image: t.image, Nodes: cfg.Nodes,
 			Spares: t.spares(),
-			LogDir: logs, Lines: events.Feed, Keep: cfg.Keep,
+			LogDir: logs, Lines: events.Feed, Keep: cfg.Keep, Disk: breaksDisks(t.faults),
 		},
 		Clients: func(
 			ctx context.Context, c cluster.Cluster, now func() time.Duration,

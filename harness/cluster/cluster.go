@@ -24,6 +24,9 @@ type Spec struct {
 	// Spares is how many more are made ready but not started, named on from there. They are no
 	// members until a fault makes them: see [Joiner].
 	Spares int
+	// Disk gives each node a disk that can be broken: its host is a [DiskBreaker]. Without it, the
+	// node's files are where the runtime keeps files best.
+	Disk bool
 	// LogDir receives one file per node, <id>.log, written as the node writes, across restarts.
 	LogDir string
 	// Lines is told each whole line that a node writes, as soon as it is known; nil for nobody.
@@ -83,7 +86,8 @@ type Exit struct {
 	Node sut.NodeID
 	At   time.Time
 	Code int
-	// Asked says that the harness itself ended it; any other exit is a finding.
+	// Asked says that the harness itself ended it, or had broken its disk, so that it may end; any
+	// other exit is a finding.
 	Asked bool
 	// OOM says that the kernel ended it for want of memory.
 	OOM bool

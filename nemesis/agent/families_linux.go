@@ -11,7 +11,8 @@ import (
 // newFamilies lists every family of faults. None touches the system before its first op.
 func newFamilies() []family {
 	p := &processes{self: os.Getpid()}
-	return []family{p, &firewall{}, &resetter{}, &shaper{}, &clocks{processes: p}}
+	return []family{p, &firewall{}, &resetter{}, &shaper{}, &clocks{processes: p},
+		&disks{processes: p}}
 }
 
 func hello() wire.Hello {

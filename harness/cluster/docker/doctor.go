@@ -128,6 +128,7 @@ func (e *Engine) probe(ctx context.Context, image string) ([]wire.Ability, error
 	h := &container.HostConfig{NetworkMode: "none"}
 	restrict(h)
 	e.agentRights(h)
+	e.diskRights(h)
 	created, err := e.cli.ContainerCreate(ctx, &container.Config{Image: image,
 		Cmd: []string{"agent"}, Labels: labels("doctor", "", "agent", false),
 		OpenStdin: true, AttachStdin: true, AttachStdout: true, AttachStderr: true},

@@ -99,7 +99,7 @@ func (w *exitWatch) handle(ctx context.Context, m events.Message, at time.Time) 
 	if code, err := strconv.Atoi(m.Actor.Attributes["exitCode"]); err == nil {
 		x.Code = code
 	}
-	x.Asked = p.wasKilled() && x.Code == killedCode
+	x.Asked = p.wasKilled() && x.Code == killedCode || p.disk.excuses(at)
 	if x.Code == killedCode && !x.Asked && !x.OOM {
 		x.OOM = p.wasOOM(ctx)
 	}

@@ -33,6 +33,9 @@ func (p *pod) join(ctx context.Context, cmd sut.Command) error {
 	if err := p.createNode(ctx, cmd); err != nil {
 		return err
 	}
+	if err := p.openDisk(ctx, true); err != nil {
+		return err
+	}
 	if err := p.openLog(); err != nil {
 		return err
 	}
@@ -61,6 +64,10 @@ func (p *pod) clear(ctx context.Context) error {
 	err := cli.ContainerRemove(ctx, id, container.RemoveOptions{})
 	if err != nil && !errdefs.IsNotFound(err) {
 		return err
+	}
+	if p.c.spec.Disk { // the agent holds the volume, and wipes it instead
+		p.setContainer(nil)
+		return nil
 	}
 	if err := cli.VolumeRemove(ctx, p.name(""), false); err != nil && !errdefs.IsNotFound(err) {
 		return err

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -11,7 +12,6 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
 	"github.com/docker/docker/api/types/network"
-	"github.com/docker/docker/api/types/volume"
 	"github.com/testcontainers/testcontainers-go"
 	"golang.org/x/sync/errgroup"
 
@@ -38,6 +38,8 @@ type pod struct {
 	container testcontainers.Container // the node's; nil if there is none
 	kills     int                      // ours, whose exits the engine has not yet told
 	frozen    bool
+
+	disk disk // if it can be broken
 
 	beside.Hand
 }
@@ -78,6 +80,9 @@ func (p *pod) up(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	if err := p.openDisk(ctx, false); err != nil {
+		return err
+	}
 	if err := p.openLog(); err != nil {
 		return err
 	}
@@ -100,6 +105,11 @@ func (p *pod) createAgent(ctx context.Context) (testcontainers.Container, error)
 	}
 	ctx, cancel := steady(ctx)
 	defer cancel()
+	if p.c.spec.Disk {
+		if err := p.createVolume(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return p.c.provider.CreateContainer(ctx, testcontainers.ContainerRequest{
 		Image:  p.c.cfg.ToolImage,
 		Name:   p.name("-agent"),
@@ -113,6 +123,11 @@ func (p *pod) createAgent(ctx context.Context) (testcontainers.Container, error)
 		HostConfigModifier: func(h *container.HostConfig) {
 			restrict(h)
 			p.c.engine.agentRights(h)
+			if p.c.spec.Disk {
+				p.c.engine.diskRights(h)
+				h.Mounts = []mount.Mount{{Type: mount.TypeVolume, Source: p.name(""),
+					Target: backingDir}}
+			}
 			h.NetworkMode = container.NetworkMode(p.c.network)
 			h.Sysctls = p.c.engine.sysctls()
 		},
@@ -209,13 +224,15 @@ func (p *pod) createNode(ctx context.Context, cmd sut.Command) error {
 	defer cancel()
 	var mounts []mount.Mount
 	if cmd.DataDir != "" {
-		_, err := p.c.engine.cli.VolumeCreate(ctx, volume.CreateOptions{
-			Name: p.name(""), Labels: p.labels("volume")})
-		if err != nil {
-			return fmt.Errorf("create volume: %w", err)
+		if err := p.createVolume(ctx); err != nil {
+			return err
 		}
 		mounts = append(mounts, mount.Mount{Type: mount.TypeVolume, Source: p.name(""),
 			Target: cmd.DataDir})
+	}
+	cmd, err := p.gated(ctx, cmd)
+	if err != nil {
+		return err
 	}
 	ctr, err := p.c.provider.CreateContainer(ctx, testcontainers.ContainerRequest{
 		Image:      p.c.spec.Image,
@@ -257,7 +274,9 @@ func start(ctx context.Context, ctr testcontainers.Container) error {
 // startNode starts the node's container and follows its output. The process has been executed when
 // it returns.
 func (p *pod) startNode(ctx context.Context) error {
-	if err := start(ctx, p.nodeContainer()); err != nil {
+	mounted := p.mountDisk(ctx)
+	err := start(ctx, p.nodeContainer())
+	if err := errors.Join(err, mounted(err == nil)); err != nil {
 		return beside.WithLastWords(err, p.lastWords(ctx))
 	}
 	p.logs.follow()

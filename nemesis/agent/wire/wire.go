@@ -34,6 +34,14 @@ const (
 	OpReset   = "reset"   // [ResetArgs] -> [ResetResult]
 	OpSkew    = "skew"    // [SkewArgs] -> [ClocksResult]
 	OpClocks  = "clocks"  // -> [ClocksResult]
+
+	OpDiskOpen    = "disk-open"    // [DiskArgs]
+	OpDiskMount   = "disk-mount"   // [DiskArgs]
+	OpDiskSet     = "disk-set"     // [DiskIlls] -> [DiskResult]
+	OpDisk        = "disk"         // -> [DiskResult]
+	OpDiskCrash   = "disk-crash"   // [CrashArgs] -> [CrashResult]
+	OpDiskDamage  = "disk-damage"  // [DamageArgs] -> [DamageResult]
+	OpDiskRestore = "disk-restore" // -> [DiskResult]
 )
 
 // Request asks the agent for one thing.

@@ -42,5 +42,8 @@ func run() error {
 			Log:  slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		})
 	}
+	if role == "gate" {
+		return agent.Gate(os.Args[2:])
+	}
 	return fmt.Errorf("role %q: want node, driver or agent", role)
 }
