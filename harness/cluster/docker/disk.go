@@ -116,8 +116,8 @@ func (p *pod) openDisk(ctx context.Context, wipe bool) error {
 	return nil
 }
 
-// mountDisk has the agent wait for the node at the gate. What it returns waits for the agent, unless
-// the node was not started.
+// mountDisk has the agent wait for the node at the gate. What it returns waits for the agent,
+// unless the node was not started.
 func (p *pod) mountDisk(ctx context.Context) func(started bool) error {
 	if !p.hasDisk() {
 		return func(bool) error { return nil }

@@ -12,6 +12,7 @@ package crashfs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -280,15 +281,8 @@ func errno(err error) syscall.Errno {
 	if err == nil {
 		return 0
 	}
-	for e := err; e != nil; {
-		switch v := e.(type) {
-		case syscall.Errno:
-			return v
-		case interface{ Unwrap() error }:
-			e = v.Unwrap()
-		default:
-			e = nil
-		}
+	if e, ok := errors.AsType[syscall.Errno](err); ok {
+		return e
 	}
 	return syscall.EIO
 }

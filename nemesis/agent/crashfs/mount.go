@@ -56,7 +56,7 @@ func detached(dev int) (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("fsopen: %w", err)
 	}
-	defer unix.Close(ctx)
+	defer func() { _ = unix.Close(ctx) }()
 	for _, o := range [][2]string{{"source", "raftcheck"}, {"fd", strconv.Itoa(dev)},
 		{"rootmode", "40000"}, {"user_id", "0"}, {"group_id", "0"}} {
 		if err := unix.FsconfigSetString(ctx, o[0], o[1]); err != nil {
@@ -93,7 +93,7 @@ func (m *Detached) attach(pid int, path string) error {
 	if err != nil {
 		return fmt.Errorf("open its mount namespace: %w", err)
 	}
-	defer unix.Close(ns)
+	defer func() { _ = unix.Close(ns) }()
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return fmt.Errorf("unshare: %w", err)
 	}

@@ -24,7 +24,8 @@ func (d *Disk) newRoot() (fs.InodeEmbedder, error) {
 	if err := syscall.Stat(d.dir, &st); err != nil {
 		return nil, err
 	}
-	root := &fs.LoopbackRoot{Path: d.dir, Dev: uint64(st.Dev)}
+	root := &fs.LoopbackRoot{Path: d.dir, Dev: st.Dev}
+	//nolint:staticcheck // NodeWrapChilder wraps what is made already, without its disk
 	root.NewNode = func(*fs.LoopbackRoot, *fs.Inode, string, *syscall.Stat_t) fs.InodeEmbedder {
 		return &node{LoopbackNode: fs.LoopbackNode{RootData: root}, disk: d}
 	}
@@ -116,7 +117,9 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 		if e != 0 {
 			return nil, e
 		}
-		h.(fs.FileReleaser).Release(ctx)
+		if e := h.(fs.FileReleaser).Release(ctx); e != 0 {
+			return nil, e
+		}
 		var err error
 		f, err = os.OpenFile(filepath.Join(n.path(), name), os.O_RDWR, 0)
 		return made, errno(err)
