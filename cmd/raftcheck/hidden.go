@@ -24,7 +24,9 @@ func gateCmd() *cobra.Command {
 		Use: "gate PROGRAM ARG...", Short: "start a node once its disk is mounted", Hidden: true,
 		DisableFlagParsing: true, // they are the program's
 		Args:               cobra.MinimumNArgs(1),
-		RunE:               func(_ *cobra.Command, args []string) error { return failure(agent.Gate(args)) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			return failure(agent.Gate(args))
+		},
 	}
 }
 
