@@ -96,6 +96,10 @@ func plan(cfg config.Config, p parts) (_ parts, err error) {
 				return err
 			}
 		}
+		if f.Family() == "disk" && (cfg.Runtime == "local" || cfg.Runtime == "fake") {
+			return fmt.Errorf("%s needs a disk that can be broken, which the %s runtime has not",
+				f.Name(), cfg.Runtime)
+		}
 		return nemesis.Suits(f, p.system)
 	}
 	if cfg.Plan != "" {
