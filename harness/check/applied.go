@@ -13,7 +13,7 @@ func (leaderAppends) Name() string { return "trace-leader-appends" }
 
 func (c leaderAppends) Check(_ context.Context, in *Input) Result {
 	return traced(in, c.Name(), "a leader only appends, and commits by entries of its own term",
-		judgeAppends)
+		judgeAppends, "become_leader", "append")
 }
 
 func judgeAppends(traces []trace) (string, []Finding) {

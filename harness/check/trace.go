@@ -134,8 +134,11 @@ func parseEvent(line []byte) (e event, ok bool) {
 	return e, e.Ev != "" && e.Seq > 0
 }
 
-// traced runs a judgement over the traces and says what can be said without.
-func traced(in *Input, name, property string, judge func([]trace) (string, []Finding)) Result {
+// traced runs a judgement over the traces and says what can be said without. Where no node tells of
+// one of the needed events, nothing was seen to be kept, and only a violation counts.
+func traced(
+	in *Input, name, property string, judge func([]trace) (string, []Finding), needed ...string,
+) Result {
 	r := Result{Checker: name, Property: property}
 	traces, err := readTraces(in)
 	if err != nil {
@@ -156,8 +159,21 @@ func traced(in *Input, name, property string, judge func([]trace) (string, []Fin
 	if len(findings) > 0 {
 		r.Validity, r.Reason = Invalid, findings[0].Text
 		r.Findings = findings[:min(len(findings), maxTraceFindings)]
+		return r
+	}
+	for _, ev := range needed {
+		if !told(traces, ev) {
+			r.Validity, r.Reason = NotObservable, "no node tells of an event "+ev
+		}
 	}
 	return r
+}
+
+// told says whether some node tells of an event ev.
+func told(traces []trace, ev string) bool {
+	return slices.ContainsFunc(traces, func(t trace) bool {
+		return slices.ContainsFunc(t.events, func(e event) bool { return e.Ev == ev })
+	})
 }
 
 // maxTraceFindings is how much evidence is kept: the first few tell it all.
@@ -170,7 +186,8 @@ type electionSafety struct{}
 func (electionSafety) Name() string { return "trace-elections" }
 
 func (c electionSafety) Check(_ context.Context, in *Input) Result {
-	return traced(in, c.Name(), "one leader and one vote of each node in a term", judgeElections)
+	return traced(in, c.Name(), "one leader and one vote of each node in a term", judgeElections,
+		"become_leader", "vote_granted")
 }
 
 func judgeElections(traces []trace) (string, []Finding) {
@@ -264,7 +281,7 @@ func (committedStays) Name() string { return "trace-commits" }
 
 func (c committedStays) Check(_ context.Context, in *Input) Result {
 	return traced(in, c.Name(), "a committed entry stays, and is the same on every node",
-		judgeCommits)
+		judgeCommits, "append", "commit")
 }
 
 // decided is an entry that some node takes for committed.
@@ -323,7 +340,8 @@ type leaderCompleteness struct{}
 func (leaderCompleteness) Name() string { return "trace-leaders" }
 
 func (c leaderCompleteness) Check(_ context.Context, in *Input) Result {
-	return traced(in, c.Name(), "a new leader has all that was committed", judgeLeaders)
+	return traced(in, c.Name(), "a new leader has all that was committed", judgeLeaders,
+		"become_leader", "commit")
 }
 
 // milestone is the most that the leader of a term has committed. It commits by counting only

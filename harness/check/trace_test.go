@@ -134,6 +134,7 @@ func TestWithoutATraceRaftsPromisesAreNotObservable(t *testing.T) {
 		"no directory":  {History: &history.History{}},
 		"no logs":       traceInput(nil),
 		"other logs":    traceInput(map[string]string{"n1": "etcd started\n{\"level\":\"info\"}\n"}),
+		"nothing of it": traceInput(map[string]string{"n1": events("n1", "start term 1 index 0")}),
 		"half an event": traceInput(map[string]string{"n1": `{"seq":1,"node":"n1","ev":"sta`}),
 	} {
 		for _, checker := range Traces() {
@@ -146,7 +147,9 @@ func TestWithoutATraceRaftsPromisesAreNotObservable(t *testing.T) {
 
 func TestATraceThatWasCutByAKillIsNoViolation(t *testing.T) {
 	logs := map[string]string{"n1": events("n1", "start", "become_leader term 1 index 0") +
-		`{"seq":3,"node":"n1","ev":"app` + "\n" + events("n1", "start term 1 index 1")}
+		`{"seq":3,"node":"n1","ev":"app` + "\n" + events("n1", "start term 1 index 1"),
+		"n2": events("n2", "start", "vote_granted term 1 peer n1", "append term 1 index 1 first 1",
+			"commit term 1 index 1")}
 	for _, checker := range Traces() {
 		r := checker.Check(t.Context(), traceInput(logs))
 		if _, of := checker.(reexecution); of || checker == (sameEntries{}) {
