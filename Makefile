@@ -49,7 +49,7 @@ tools: ## install the linter
 
 .PHONY: test
 test: ## everything; Docker tests run where an engine answers
-	$(GO) test -race ./...
+	$(GO) test -race -p 1 ./...
 
 .PHONY: short
 short: ## what takes no time

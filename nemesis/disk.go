@@ -21,6 +21,20 @@ func (e *Env) breaker(id sut.NodeID) (cluster.DiskBreaker, error) {
 	return b, nil
 }
 
+// disksOf finds the nodes that target means, if all their disks can be broken.
+func (e *Env) disksOf(ctx context.Context, t Target, rng *rand.Rand) ([]sut.NodeID, error) {
+	nodes, err := e.resolve(ctx, t, rng)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range nodes {
+		if _, err := e.breaker(id); err != nil {
+			return nil, unable(err)
+		}
+	}
+	return nodes, nil
+}
+
 // powerPatience is how long a power failure waits for the moment at which something is to lose.
 const powerPatience = 300 * time.Millisecond
 
@@ -37,7 +51,7 @@ func (power) Targets() []Target { return []Target{Leader, Follower, Minority, Al
 
 func (p power) Inject(ctx context.Context, env *Env, step Step) (Effect, error) {
 	rng := step.rng()
-	nodes, err := env.resolve(ctx, step.Target, rng)
+	nodes, err := env.disksOf(ctx, step.Target, rng)
 	if err != nil {
 		return Effect{}, err
 	}
@@ -105,7 +119,7 @@ func slowSync(rng *rand.Rand) cluster.DiskIlls {
 
 func (s sickDisk) Inject(ctx context.Context, env *Env, step Step) (Effect, error) {
 	rng := step.rng()
-	nodes, err := env.resolve(ctx, step.Target, rng)
+	nodes, err := env.disksOf(ctx, step.Target, rng)
 	if err != nil {
 		return Effect{}, err
 	}
@@ -190,7 +204,7 @@ func (damage) MinNodes() int { return 3 }
 
 func (d damage) Inject(ctx context.Context, env *Env, step Step) (Effect, error) {
 	rng := step.rng()
-	nodes, err := env.resolve(ctx, step.Target, rng)
+	nodes, err := env.disksOf(ctx, step.Target, rng)
 	if err != nil {
 		return Effect{}, err
 	}

@@ -21,6 +21,9 @@ type NodeHealth struct{}
 // Name implements [Checker].
 func (NodeHealth) Name() string { return "node-health" }
 
+// killedCode is the exit code of a process that SIGKILL ended.
+const killedCode = 128 + 9
+
 // maxAlarms bounds how many lines of one log become findings.
 const maxAlarms = 5
 
@@ -29,7 +32,11 @@ func (NodeHealth) Check(ctx context.Context, in *Input) Result {
 	const property = "no node died by itself, panicked or raced"
 	res := Result{Property: property}
 	exits := observed(in.History, "exit")
+	excused := map[string]int{} // by node, ends on a broken disk: its last words may be a panic
 	for _, s := range exits {
+		if s.Asked && s.Code != killedCode {
+			excused[s.op.Node]++
+		}
 		if s.Asked || s.OOM && starved(in.History, s) {
 			continue
 		}
@@ -50,6 +57,13 @@ func (NodeHealth) Check(ctx context.Context, in *Input) Result {
 			break
 		}
 		alarms, err := scanLog(ctx, in.Dir, node)
+		alarms = slices.DeleteFunc(alarms, func(f Finding) bool {
+			if f.Class != "node panicked" || excused[node] == 0 {
+				return false
+			}
+			excused[node]--
+			return true
+		})
 		res.Findings = append(res.Findings, alarms...)
 		if err != nil {
 			unread = append(unread, err.Error())

@@ -1,6 +1,7 @@
 package clustertest
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -50,9 +51,14 @@ func testClocks(t *testing.T, cfg Config) {
 	}
 	if f, ok := c.Host("n1").(cluster.Freezer); ok { // what is frozen can be healed
 		must(t, h.SkewClocks(t.Context(), &cluster.Skew{Offset: time.Hour}, &cluster.Skew{Rate: 2}))
-		must(t, f.Freeze(t.Context()))
+		frozen := f.Freeze(t.Context())
+		if _, no := errors.AsType[cluster.Unable](frozen); !no {
+			must(t, frozen)
+		}
 		must(t, h.SkewClocks(t.Context(), nil, nil))
-		must(t, f.Thaw(t.Context()))
+		if frozen == nil {
+			must(t, f.Thaw(t.Context()))
+		}
 		wallIs(t, spec, "n1", 0)
 	}
 	must(t, h.SkewClocks(t.Context(), &cluster.Skew{Offset: -time.Hour}, nil))

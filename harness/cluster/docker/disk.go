@@ -227,6 +227,7 @@ func (p *pod) DamageDisk(ctx context.Context, kind string, seed uint64) (cluster
 	p.disk.setBroken(true)
 	res, err := p.agent.DiskDamage(ctx, wire.DamageArgs{Kind: kind, Seed: seed})
 	if err != nil {
+		p.disk.setBroken(false)
 		return cluster.Damage{}, fmt.Errorf("damage the disk of %s: %w", p.node.ID, p.Explain(err))
 	}
 	return cluster.Damage(res), nil
