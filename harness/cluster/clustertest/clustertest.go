@@ -34,6 +34,8 @@ type Config struct {
 	System sut.System
 	// Left lists what is still there of a run; nil if the runtime can leave nothing.
 	Left func(ctx context.Context, run string) ([]string, error)
+	// Memoryless says why the end of a node for want of memory is not asked for; empty if it is.
+	Memoryless string
 }
 
 // programs says whether the nodes are testnode.
